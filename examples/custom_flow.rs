@@ -1,0 +1,2 @@
+//! A custom flow.
+fn main() {}

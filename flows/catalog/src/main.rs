@@ -1,0 +1,2 @@
+//! The `veilflow` command with every shipped flow.
+fn main() {}

@@ -1,0 +1,1 @@
+//! MNIST: data, the CNN, and the flows secure_aggregation_mnist and fedavg_mnist.

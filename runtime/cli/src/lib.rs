@@ -1,0 +1,1 @@
+//! Veilflow's command line, as a library that takes a registry of flows.

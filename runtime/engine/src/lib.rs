@@ -1,0 +1,1 @@
+//! The interpreter of Veilflow's step graphs, and LocalRuntime.

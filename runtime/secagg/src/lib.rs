@@ -1,0 +1,1 @@
+//! Secure aggregation (SecAgg) as client and server roles without I/O.

@@ -1,0 +1,1 @@
+//! The typed step graph of Veilflow: messages, steps, placements, descriptions and fingerprints.

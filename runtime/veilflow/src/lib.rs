@@ -1,0 +1,1 @@
+//! Federated-learning workflow graphs with secure aggregation.
