@@ -1,1 +1,51 @@
 //! The typed step graph of Veilflow: messages, steps, placements, descriptions and fingerprints.
+//!
+//! A [`Flow`] is a value. It is built by methods whose types say where control is, it can be described,
+//! checked and drawn without running it, and a runtime walks its [`graph`]. This crate does no I/O and knows
+//! nothing of threads, networks or time.
+#![forbid(unsafe_code)]
+#![warn(clippy::indexing_slicing)]
+
+mod check;
+mod context;
+mod description;
+//mod draw;
+mod error;
+mod fingerprint;
+mod flow;
+pub mod graph;
+mod inputs;
+mod message;
+mod name;
+mod quorum;
+mod schema;
+mod signal;
+mod step;
+mod tensor;
+mod transition;
+
+pub use check::{InvalidFlow, Problem};
+pub use context::{Cancellation, Context, Device, Origin, Placement, UnknownDevice};
+pub use description::{BlockDescription, FlowDescription, StepDescription};
+//pub use draw::{Format, UnknownFormat};
+pub use error::{Result, StepError};
+pub use fingerprint::Fingerprint;
+pub use flow::{AtAggregator, AtCollaborators, Body, Flow, NamedFlow};
+pub use inputs::{Cause, Inputs, Missing};
+pub use message::Message;
+pub use name::{InvalidName, MAX_NAME_BYTES, Name};
+pub use quorum::{InvalidQuorum, Quorum};
+pub use schema::{Schema, Schemas};
+pub use signal::{Cell, Row, Signal, SignalSink};
+pub use step::{AggregatorStep, ByReference, ByValue, CollaboratorStep, Received};
+pub use tensor::{Count, ShapeMismatch, Tensor};
+pub use transition::{Branch, Choice, Closes, FanOut, Foreach, Loop, Report, Transition};
+/// Derives [`Message`](trait@Message).
+pub use veilflow_derive::Message;
+
+/// What the derive macros write out; not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::message::Message;
+    pub use crate::schema::{Schema, Schemas};
+}

@@ -1,0 +1,169 @@
+//! What a join receives: what came back by name, and who is missing.
+
+use std::collections::{BTreeMap, btree_map};
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::Name;
+
+/// What came back from a fan-out, in the order of the names, whatever the timing was.
+#[derive(Debug)]
+pub struct Inputs<T> {
+    arrived: BTreeMap<Name, T>,
+    missing: Vec<Missing>,
+}
+
+impl<T> Inputs<T> {
+    /// The inputs of a join; a runtime calls this.
+    pub fn new(arrived: BTreeMap<Name, T>, missing: Vec<Missing>) -> Self {
+        Self { arrived, missing }
+    }
+
+    /// How many came back.
+    pub fn len(&self) -> usize {
+        self.arrived.len()
+    }
+
+    /// Whether nobody came back; a quorum of at least 1 rules it out.
+    pub fn is_empty(&self) -> bool {
+        self.arrived.is_empty()
+    }
+
+    /// What `name` sent.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.arrived.get(name)
+    }
+
+    /// Those that came back.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &Name> {
+        self.arrived.keys()
+    }
+
+    /// What came back.
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
+        self.arrived.values()
+    }
+
+    /// What came back, with who sent it.
+    pub fn iter(&self) -> btree_map::Iter<'_, Name, T> {
+        self.arrived.iter()
+    }
+
+    /// What came back, by value.
+    pub fn into_values(self) -> impl ExactSizeIterator<Item = T> {
+        self.arrived.into_values()
+    }
+
+    /// Those that were addressed and did not come back, and why, in the order of their names.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+}
+
+impl<T> IntoIterator for Inputs<T> {
+    type Item = (Name, T);
+    type IntoIter = btree_map::IntoIter<Name, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.arrived.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Inputs<T> {
+    type Item = (&'a Name, &'a T);
+    type IntoIter = btree_map::Iter<'a, Name, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.arrived.iter()
+    }
+}
+
+/// A collaborator that was addressed and did not come back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Who.
+    pub participant: Name,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.participant, self.cause)
+    }
+}
+
+/// Why a collaborator is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Its step returned an error.
+    Failed {
+        /// The step's name.
+        step: String,
+        /// The error's code.
+        code: String,
+        /// The error's text; `None` in a confidential flow, where it stays at the site.
+        text: Option<String>,
+    },
+    /// Its step panicked.
+    Panicked {
+        /// The step's name.
+        step: String,
+        /// The panic's message; `None` in a confidential flow, where it stays at the site.
+        text: Option<String>,
+    },
+    /// The participant could not be built at its site.
+    NotBuilt {
+        /// The error's text; `None` in a confidential flow, where it stays at the site.
+        text: Option<String>,
+    },
+    /// It had not come back when the edge's deadline passed.
+    Deadline(
+        /// The deadline, from the start of the fan-out.
+        Duration,
+    ),
+    /// It still works on an earlier task whose deadline has passed.
+    Busy,
+    /// A simulated dropout before this step.
+    DroppedOut {
+        /// The step's name.
+        step: String,
+    },
+    /// The run was cancelled.
+    Cancelled,
+}
+
+impl Cause {
+    /// The same cause without anything that a site wrote: what may cross in a confidential flow.
+    pub fn without_text(self) -> Self {
+        match self {
+            Cause::Failed { step, code, .. } => Cause::Failed { step, code, text: None },
+            Cause::Panicked { step, .. } => Cause::Panicked { step, text: None },
+            Cause::NotBuilt { .. } => Cause::NotBuilt { text: None },
+            Cause::Deadline(_) | Cause::Busy | Cause::DroppedOut { .. } | Cause::Cancelled => self,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let withheld = "(the text stays at the site)";
+        match self {
+            Cause::Failed { step, text: Some(text), .. } => write!(f, "step `{step}` failed: {text}"),
+            Cause::Failed { step, code, text: None } => write!(f, "step `{step}` failed: {code} {withheld}"),
+            Cause::Panicked { step, text } => {
+                write!(f, "step `{step}` panicked: {}", text.as_deref().unwrap_or(withheld))
+            }
+            Cause::NotBuilt { text } => {
+                write!(f, "the participant could not be built: {}", text.as_deref().unwrap_or(withheld))
+            }
+            Cause::Deadline(after) => write!(f, "not back within the deadline of {after:?}"),
+            Cause::Busy => f.write_str("still busy with a task whose deadline has passed"),
+            Cause::DroppedOut { step } => write!(f, "dropped out before step `{step}` (simulated)"),
+            Cause::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
