@@ -1,1 +1,19 @@
 //! Federated-learning workflow graphs with secure aggregation.
+
+/// What a flow is written with.
+pub mod prelude {
+    pub use veilflow_engine::{LocalRuntime, Resources, RunError};
+    pub use veilflow_spec::{
+        Branch, Cell, Context, Flow, Foreach, Inputs, Loop, Message, Name, Quorum, Result, StepError, Tensor,
+    };
+}
+
+/// The command line for a registry of flows.
+pub use veilflow_cli as cli;
+pub use veilflow_engine as engine;
+/// SecAgg as client and server roles.
+pub use veilflow_secagg as secagg;
+pub use veilflow_spec as spec;
+
+#[doc(hidden)]
+pub use veilflow_spec::__private;

@@ -1,0 +1,178 @@
+//! Everything that happens in a run, as one stream.
+//!
+//! Progress bars, log lines and tables of results are views of it. What happens *inside* a collaborator's
+//! task (its steps, metrics, notes, progress) happens at its site: in a plain flow it crosses and is part of
+//! the run's stream, in a confidential flow it stays at the site, where a [site's
+//! observer](crate::LocalRuntime::observe_sites) may look at it. Progress never crosses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use veilflow_spec::{Fingerprint, Missing, Name, Origin, Placement, Signal, SignalSink};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Event {
+    /// Its number in the stream, from 0.
+    pub sequence: u64,
+    /// The time since the run started.
+    pub elapsed: Duration,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// The run started.
+    RunStarted {
+        /// The flow's name.
+        flow: String,
+        /// The flow's version.
+        version: u32,
+        /// The flow's fingerprint.
+        fingerprint: Fingerprint,
+        /// The run's seed.
+        seed: u64,
+        /// The collaborators, in the order of their names.
+        collaborators: Vec<Name>,
+    },
+    /// A step started.
+    StepStarted {
+        /// Which, where.
+        origin: Origin,
+    },
+    /// A step returned.
+    StepFinished {
+        /// Which, where.
+        origin: Origin,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A fan-out was sent.
+    Sent {
+        /// Which.
+        fan: FanOrigin,
+        /// To whom.
+        to: Vec<Name>,
+        /// How many must come back.
+        needed: usize,
+    },
+    /// A collaborator came back.
+    Received {
+        /// From which fan-out.
+        fan: FanOrigin,
+        /// Who.
+        from: Name,
+    },
+    /// A collaborator will not come back.
+    Dropped {
+        /// From which fan-out.
+        fan: FanOrigin,
+        /// Who, and why.
+        missing: Missing,
+    },
+    /// A step reported something.
+    Signal {
+        /// The step.
+        origin: Origin,
+        /// What it reported.
+        signal: Signal,
+    },
+    /// The run ended with its report.
+    RunFinished,
+    /// The run ended with an error.
+    RunFailed {
+        /// The error's text.
+        error: String,
+    },
+}
+
+/// A fan-out at one turn of its loops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FanOrigin {
+    /// Its path in the graph.
+    pub path: Arc<str>,
+    /// The names of the collaborator's steps, joined by ` → `.
+    pub steps: Arc<str>,
+    /// The counters of the loops around it, outermost first, from 0.
+    pub loops: Arc<[u32]>,
+}
+
+/// Looks at events. Called one after the other, on whatever thread they happen on: be quick, do not block.
+pub trait Observer: Send + Sync {
+    /// Takes an event.
+    fn event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync> Observer for F {
+    fn event(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// The stream of a run, and that of its sites.
+pub(crate) struct Stream {
+    confidential: bool,
+    started: Instant,
+    sequence: AtomicU64,
+    run: Vec<Arc<dyn Observer>>,
+    sites: Vec<Arc<dyn Observer>>,
+}
+
+impl Stream {
+    pub(crate) fn new(
+        confidential: bool,
+        run: Vec<Arc<dyn Observer>>,
+        sites: Vec<Arc<dyn Observer>>,
+    ) -> Self {
+        Self { confidential, started: Instant::now(), sequence: AtomicU64::new(0), run, sites }
+    }
+
+    /// Whether what a site writes stays there.
+    pub(crate) fn confidential(&self) -> bool {
+        self.confidential
+    }
+
+    /// Something that happened at the aggregator. The event is only made if somebody looks.
+    pub(crate) fn emit(&self, kind: impl FnOnce() -> EventKind) {
+        if !self.run.is_empty() {
+            self.send(kind(), &self.run, &[]);
+        }
+    }
+
+    /// Something that happened on the side of `placement`: a site's own business in a confidential flow.
+    pub(crate) fn emit_at(&self, placement: Placement, kind: impl FnOnce() -> EventKind) {
+        let (run, sites): (&[_], &[_]) = match placement {
+            Placement::Aggregator => (&self.run, &[]),
+            Placement::Collaborator if self.confidential => (&[], &self.sites),
+            Placement::Collaborator => (&self.run, &self.sites),
+        };
+        if !(run.is_empty() && sites.is_empty()) {
+            self.send(kind(), run, sites);
+        }
+    }
+
+    fn send(&self, kind: EventKind, run: &[Arc<dyn Observer>], sites: &[Arc<dyn Observer>]) {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let event = Event { sequence, elapsed: self.started.elapsed(), kind };
+        run.iter().chain(sites).for_each(|observer| observer.event(&event));
+    }
+}
+
+impl SignalSink for Stream {
+    fn signal(&self, origin: &Origin, signal: Signal) {
+        let collaborator = origin.placement == Placement::Collaborator;
+        let kind = || EventKind::Signal { origin: origin.clone(), signal: signal.clone() };
+        if collaborator && matches!(signal, Signal::Progress { .. }) {
+            if !self.sites.is_empty() {
+                self.send(kind(), &[], &self.sites);
+            }
+        } else {
+            self.emit_at(origin.placement, kind);
+        }
+    }
+}

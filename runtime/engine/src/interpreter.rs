@@ -1,0 +1,286 @@
+//! The one interpreter of a graph.
+//!
+//! It walks the blocks, runs the aggregator's steps, and talks to collaborators through a [`Port`]. It does
+//! not know where they are.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::sleep;
+use veilflow_spec::graph::{Addressed, AggregatorNode, Block, Broadcast, Fan, Payload, Value};
+use veilflow_spec::{Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement};
+
+use crate::cancel::Canceller;
+use crate::error::RunError;
+use crate::event::{EventKind, FanOrigin, Stream};
+use crate::port::{Port, Task};
+use crate::steps::{self, Ended};
+
+/// What a walk needs beside the graph.
+pub(crate) struct Interpreter<A, P> {
+    /// The aggregator's state; absent only while one of its steps runs.
+    pub(crate) aggregator: Option<A>,
+    pub(crate) port: P,
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) canceller: Canceller,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
+    pub(crate) loops: Vec<u32>,
+    pub(crate) started: Instant,
+}
+
+type Walk<'a> = Pin<Box<dyn Future<Output = Result<Value, RunError>> + 'a>>;
+
+impl<A: Send + 'static, P> Interpreter<A, P> {
+    /// Walks `blocks` from `value`.
+    pub(crate) fn walk<'a, C: Send + 'static>(
+        &'a mut self,
+        blocks: &'a [Block<A, C>],
+        mut value: Value,
+    ) -> Walk<'a>
+    where
+        P: Port<C>,
+    {
+        Box::pin(async move {
+            for block in blocks {
+                value = match block {
+                    Block::Step(node) => self.step(node, value).await?,
+                    Block::Fan(fan) => self.fan(fan, value).await?,
+                    Block::Repeat(repeat) => {
+                        self.loops.push(0);
+                        loop {
+                            let last = self.walk(repeat.body(), value).await?;
+                            match repeat.close(last).map_err(internal)? {
+                                Loop::Again(entry) => value = entry,
+                                Loop::Done(done) => break value = done,
+                            }
+                            if let Some(counter) = self.loops.last_mut() {
+                                *counter += 1;
+                            }
+                        }
+                        self.loops.pop();
+                        value
+                    }
+                    Block::Branch(fork) => match fork.choose(value).map_err(internal)? {
+                        Branch::Yes(value) => self.walk(fork.yes(), value).await?,
+                        Branch::No(value) => self.walk(fork.no(), value).await?,
+                    },
+                };
+            }
+            Ok(value)
+        })
+    }
+
+    fn round(&self) -> u32 {
+        self.loops.first().copied().unwrap_or(0)
+    }
+
+    fn cancelled(&self, step: &str) -> RunError {
+        RunError::Cancelled { step: step.to_owned(), round: self.round(), elapsed: self.started.elapsed() }
+    }
+
+    /// Runs a step of the aggregator on a thread of its own, so that a run can be cancelled meanwhile.
+    async fn step(&mut self, node: &AggregatorNode<A>, value: Value) -> Result<Value, RunError> {
+        let info = node.info();
+        if self.canceller.flag().is_cancelled() {
+            return Err(self.cancelled(&info.name));
+        }
+        let Some(mut aggregator) = self.aggregator.take() else {
+            return Err(RunError::Internal("the aggregator's state is gone".to_owned()));
+        };
+        let origin = Origin {
+            participant: Name::from("aggregator"),
+            placement: Placement::Aggregator,
+            step: Arc::clone(&info.name),
+            path: Arc::clone(&info.path),
+            loops: self.loops.as_slice().into(),
+        };
+        let stream = Arc::clone(&self.stream);
+        let (seed, device, flag) = (self.seed, self.device, self.canceller.flag().clone());
+        let step = node.clone();
+        let running = tokio::task::spawn_blocking(move || {
+            let ended = steps::run(origin, seed, (1, device), &flag, &stream, |cx| {
+                step.step()(&mut aggregator, value, cx)
+            });
+            (aggregator, ended)
+        });
+        let (aggregator, ended) = tokio::select! {
+            joined = running => joined.map_err(|error| RunError::Internal(error.to_string()))?,
+            () = self.canceller.cancelled() => return Err(self.cancelled(&info.name)),
+        };
+        self.aggregator = Some(aggregator);
+        let (step, round) = (info.name.to_string(), self.round());
+        ended.map_err(|ended| match ended {
+            Ended::Failed(_) if self.canceller.flag().is_cancelled() => self.cancelled(&step),
+            Ended::Failed(error) => RunError::Aggregator { step, round, error },
+            Ended::Panicked(message) => RunError::AggregatorPanicked { step, round, message },
+        })
+    }
+
+    /// Runs a fan-out and its join.
+    async fn fan<C: Send + 'static>(&mut self, fan: &Fan<A, C>, value: Value) -> Result<Value, RunError>
+    where
+        P: Port<C>,
+    {
+        let origin = FanOrigin {
+            path: Arc::clone(fan.path()),
+            steps: fan.task().iter().map(|node| &*node.info().name).collect::<Vec<_>>().join(" → ").into(),
+            loops: self.loops.as_slice().into(),
+        };
+        if self.canceller.flag().is_cancelled() {
+            return Err(self.cancelled(&origin.steps));
+        }
+        let payloads = self.payloads(&origin, fan.address(value).map_err(internal)?)?;
+        let (addressed, needed) = (payloads.len(), fan.quorum().of(payloads.len()));
+        self.stream.emit(|| EventKind::Sent {
+            fan: origin.clone(),
+            to: payloads.keys().cloned().collect(),
+            needed,
+        });
+        let nobody_waits = self.canceller.flag().child();
+        let mut answers = Answers { needed, pending: addressed, ..Answers::default() };
+        let complete = self.collect(fan, &origin, payloads, &nobody_waits, &mut answers).await;
+        // Whoever still works is told that nobody waits for it.
+        nobody_waits.cancel();
+        complete?;
+        if answers.arrived.len() < needed {
+            return Err(RunError::BelowQuorum {
+                step: origin.steps.to_string(),
+                round: self.round(),
+                arrived: answers.arrived.len(),
+                addressed,
+                needed,
+                missing: answers.missing.into_values().collect(),
+            });
+        }
+        let missing = answers.missing.into_values().collect();
+        let inputs = fan.gather(answers.arrived, missing).map_err(internal)?;
+        self.step(fan.join(), inputs).await
+    }
+
+    /// Waits for those addressed: until all have answered, the quorum is out of reach, or the deadline has
+    /// passed.
+    async fn collect<C: Send + 'static>(
+        &self,
+        fan: &Fan<A, C>,
+        origin: &FanOrigin,
+        payloads: BTreeMap<Name, Payload>,
+        nobody_waits: &Cancellation,
+        answers: &mut Answers,
+    ) -> Result<(), RunError>
+    where
+        P: Port<C>,
+    {
+        let mut waiting: BTreeMap<Name, ()> = payloads.keys().map(|name| (name.clone(), ())).collect();
+        let mut running: FuturesUnordered<_> = payloads
+            .into_iter()
+            .map(|(name, payload)| {
+                let task = Task {
+                    name: name.clone(),
+                    steps: Arc::clone(fan.task()),
+                    payload,
+                    loops: Arc::clone(&origin.loops),
+                    cancellation: nobody_waits.child(),
+                };
+                async { (name, self.port.perform(task).await) }
+            })
+            .collect();
+        let limit = fan.deadline();
+        let deadline = async {
+            match limit {
+                Some(limit) => sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut deadline = std::pin::pin!(deadline);
+        let mut cancelled = std::pin::pin!(self.canceller.cancelled());
+        while answers.can_still_meet_quorum() {
+            tokio::select! {
+                answer = running.next() => {
+                    let Some((name, result)) = answer else { break };
+                    waiting.remove(&name);
+                    self.count(origin, name, result, answers);
+                }
+                () = &mut deadline => {
+                    for (name, ()) in std::mem::take(&mut waiting) {
+                        let cause = Cause::Deadline(limit.unwrap_or_default());
+                        self.count(origin, name, Err(cause), answers);
+                    }
+                    break;
+                }
+                () = &mut cancelled => return Err(self.cancelled(&origin.steps)),
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, fan: &FanOrigin, name: Name, result: Result<Value, Cause>, answers: &mut Answers) {
+        answers.pending -= 1;
+        let fan = || fan.clone();
+        match result {
+            Ok(value) => {
+                self.stream.emit(|| EventKind::Received { fan: fan(), from: name.clone() });
+                answers.arrived.insert(name, value);
+            }
+            Err(cause) => {
+                let missing = Missing { participant: name.clone(), cause };
+                self.stream.emit(|| EventKind::Dropped { fan: fan(), missing: missing.clone() });
+                answers.missing.insert(name, missing);
+            }
+        }
+    }
+
+    /// Who gets what.
+    fn payloads<C>(&self, fan: &FanOrigin, addressed: Addressed) -> Result<BTreeMap<Name, Payload>, RunError>
+    where
+        P: Port<C>,
+    {
+        let names = self.port.names();
+        let known = |name: Name| match names.binary_search(&name) {
+            Ok(_) => Ok(name),
+            Err(_) => {
+                let what = format!("round {}: the `Foreach` before `{}`", self.round(), fan.steps);
+                Err(RunError::UnknownCollaborator { what, name, known: names.to_vec() })
+            }
+        };
+        let share = |broadcast: &Broadcast| Payload::Shared(Arc::clone(broadcast));
+        let payloads: BTreeMap<_, _> = match addressed {
+            Addressed::All(broadcast) => names.iter().map(|name| (name.clone(), share(&broadcast))).collect(),
+            Addressed::Only(names, broadcast) => names
+                .into_iter()
+                .map(|name| Ok((known(name)?, share(&broadcast))))
+                .collect::<Result<_, RunError>>()?,
+            Addressed::Each(values) => values
+                .into_iter()
+                .map(|(name, value)| Ok((known(name)?, Payload::Owned(value))))
+                .collect::<Result<_, RunError>>()?,
+        };
+        if payloads.is_empty() {
+            return Err(RunError::NobodyAddressed { step: fan.steps.to_string(), round: self.round() });
+        }
+        Ok(payloads)
+    }
+}
+
+/// What a fan-out has brought so far.
+#[derive(Default)]
+struct Answers {
+    arrived: BTreeMap<Name, Value>,
+    missing: BTreeMap<Name, Missing>,
+    pending: usize,
+    needed: usize,
+}
+
+impl Answers {
+    fn can_still_meet_quorum(&self) -> bool {
+        self.arrived.len() + self.pending >= self.needed
+    }
+}
+
+fn internal(error: veilflow_spec::StepError) -> RunError {
+    RunError::Internal(error.to_string())
+}

@@ -1,0 +1,247 @@
+//! The collaborators of a LocalRuntime: the in-process port.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use veilflow_spec::graph::{Payload, Value};
+use veilflow_spec::{Cause, Device, FlowDescription, Name, Origin, Placement, Result, StepError};
+
+use super::resources::{Pool, Resources};
+use crate::error::RunError;
+use crate::event::Stream;
+use crate::port::{Port, Task};
+use crate::steps::{self, Ended};
+
+/// Builds a participant at its site.
+pub(super) type Build<C> = Arc<dyn Fn(&Name) -> Result<C> + Send + Sync>;
+
+/// A participant's state, or how to build it.
+pub(super) enum State<C> {
+    Ready(C),
+    Unbuilt(Build<C>),
+    /// Built, and can be built again should a step leave it in pieces.
+    Built(C, Build<C>),
+}
+
+/// A site. Its state is away while a task works on it.
+struct Site<C> {
+    state: Mutex<Option<State<C>>>,
+    resources: Resources,
+}
+
+pub(super) struct Sites<C> {
+    names: Vec<Name>,
+    sites: BTreeMap<Name, Arc<Site<C>>>,
+    pool: Pool,
+    shared: Arc<Shared>,
+}
+
+/// What every task needs.
+struct Shared {
+    dropouts: Vec<(Name, String)>,
+    seed: u64,
+    device: Device,
+    stream: Arc<Stream>,
+}
+
+impl<C> Sites<C> {
+    pub(super) fn new(
+        collaborators: Vec<(Name, State<C>)>,
+        resources: &BTreeMap<Name, Resources>,
+        pool: Pool,
+        seed: u64,
+        device: Device,
+        stream: &Arc<Stream>,
+    ) -> Result<Self, RunError> {
+        let mut sites = BTreeMap::new();
+        for (name, state) in collaborators {
+            name.validate()?;
+            let resources = resources.get(&name).copied().unwrap_or_default();
+            check_resources(&name, resources, &pool)?;
+            let site = Arc::new(Site { state: Mutex::new(Some(state)), resources });
+            if sites.insert(name.clone(), site).is_some() {
+                return Err(RunError::DuplicateCollaborator { name });
+            }
+        }
+        if sites.is_empty() {
+            return Err(RunError::NoCollaborators);
+        }
+        let names: Vec<_> = sites.keys().cloned().collect();
+        if let Some(name) = resources.keys().find(|name| !sites.contains_key(*name)) {
+            return Err(unknown("`resources`", name, &names));
+        }
+        let shared = Shared { dropouts: Vec::new(), seed, device, stream: Arc::clone(stream) };
+        Ok(Self { names, sites, pool, shared: Arc::new(shared) })
+    }
+
+    /// Adds simulated dropouts, each of which must name a collaborator and one of its steps.
+    pub(super) fn with_dropouts(
+        mut self,
+        dropouts: Vec<(Name, String)>,
+        flow: &FlowDescription,
+    ) -> Result<Self, RunError> {
+        let steps = flow.steps();
+        let steps = steps.iter().filter(|step| step.placement == Placement::Collaborator);
+        let steps: Vec<String> = steps.map(|step| step.name.to_string()).collect();
+        for (name, step) in &dropouts {
+            if !self.sites.contains_key(name) {
+                return Err(unknown("a simulated dropout", name, &self.names));
+            }
+            if !steps.contains(step) {
+                return Err(RunError::UnknownStep { step: step.clone(), known: steps });
+            }
+        }
+        let Shared { seed, device, ref stream, .. } = *self.shared;
+        let stream = Arc::clone(stream);
+        self.shared = Arc::new(Shared { dropouts, seed, device, stream });
+        Ok(self)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn all(&self) -> &[Name] {
+        &self.names
+    }
+}
+
+fn unknown(what: &str, name: &Name, known: &[Name]) -> RunError {
+    RunError::UnknownCollaborator { what: what.to_owned(), name: name.clone(), known: known.to_vec() }
+}
+
+fn check_resources(name: &Name, resources: Resources, pool: &Pool) -> Result<(), RunError> {
+    let too_few = |resource, asked, available| {
+        Err(RunError::TooFewResources { name: name.clone(), resource, asked, available })
+    };
+    let share = resources.device_share();
+    if resources.processors() > pool.cpus() {
+        return too_few("the processors", resources.processors() as f64, pool.cpus() as f64);
+    }
+    if !(0.0..=1.0).contains(&share) {
+        return too_few("the device", share, 1.0);
+    }
+    Ok(())
+}
+
+impl<C: Send + 'static> Port<C> for Sites<C> {
+    fn names(&self) -> &[Name] {
+        &self.names
+    }
+
+    async fn perform(&self, task: Task<C>) -> Result<Value, Cause> {
+        let Some(site) = self.sites.get(&task.name) else { return Err(Cause::Busy) };
+        let mut borrowed = Borrowed::take(site).ok_or(Cause::Busy)?;
+        // Held by the one who waits, not by the task: a task that is cut off makes room for others.
+        let _held = self.pool.acquire(site.resources).await.ok_or(Cause::Cancelled)?;
+        let (shared, cpus) = (Arc::clone(&self.shared), site.resources.processors());
+        let confidential = shared.stream.confidential();
+        let running = tokio::task::spawn_blocking(move || shared.run(&mut borrowed, cpus, task));
+        let result = running.await.unwrap_or(Err(Cause::Cancelled));
+        // Where the site ends: nothing that it wrote crosses in a confidential flow.
+        result.map_err(|cause| if confidential { cause.without_text() } else { cause })
+    }
+}
+
+/// A site's state while a task works on it. Goes back to the site when dropped.
+struct Borrowed<C> {
+    site: Arc<Site<C>>,
+    state: Option<State<C>>,
+}
+
+impl<C> Borrowed<C> {
+    /// `None` where another task works on it.
+    fn take(site: &Arc<Site<C>>) -> Option<Self> {
+        // A lock is only held to move the state, which cannot panic.
+        let state = site.state.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(Self { site: Arc::clone(site), state: Some(state) })
+    }
+
+    /// Builds the participant, if that was not done yet.
+    fn build(&mut self, name: &Name) -> Result<()> {
+        if let Some(State::Unbuilt(build)) = &self.state {
+            let build = Arc::clone(build);
+            let participant = build(name)?;
+            self.state = Some(State::Built(participant, build));
+        }
+        Ok(())
+    }
+
+    fn participant(&mut self) -> Option<&mut C> {
+        match &mut self.state {
+            Some(State::Ready(participant) | State::Built(participant, _)) => Some(participant),
+            Some(State::Unbuilt(_)) | None => None,
+        }
+    }
+
+    /// After a panic the state may be in pieces: it is built anew where that is possible, as a restarted site would.
+    fn discard(&mut self) {
+        self.state = match self.state.take() {
+            Some(State::Built(_, build)) => Some(State::Unbuilt(build)),
+            state => state,
+        };
+    }
+}
+
+impl<C> Drop for Borrowed<C> {
+    fn drop(&mut self) {
+        *self.site.state.lock().unwrap_or_else(PoisonError::into_inner) = self.state.take();
+    }
+}
+
+impl Shared {
+    /// Runs a task to its end, on the thread that calls.
+    fn run<C>(&self, borrowed: &mut Borrowed<C>, cpus: usize, task: Task<C>) -> Result<Value, Cause> {
+        let not_built = |text| Cause::NotBuilt { text: Some(text) };
+        catch_unwind(AssertUnwindSafe(|| borrowed.build(&task.name)))
+            .map_err(|panic| not_built(format!("panicked: {}", steps::panic_text(&*panic))))?
+            .map_err(|error| not_built(error.to_string()))?;
+        let participant = borrowed.participant().ok_or(Cause::Busy)?;
+        let result = self.run_steps(participant, cpus, task);
+        if matches!(result, Err(Cause::Panicked { .. })) {
+            borrowed.discard();
+        }
+        result
+    }
+
+    fn run_steps<C>(&self, participant: &mut C, cpus: usize, task: Task<C>) -> Result<Value, Cause> {
+        let Task { name, steps, mut payload, loops, cancellation } = task;
+        for (position, node) in steps.iter().enumerate() {
+            let info = node.info();
+            let step = || info.name.to_string();
+            if cancellation.is_cancelled() {
+                return Err(Cause::Cancelled);
+            }
+            if self.dropouts.iter().any(|(who, at)| *who == name && **at == *info.name) {
+                return Err(Cause::DroppedOut { step: step() });
+            }
+            let origin = Origin {
+                participant: name.clone(),
+                placement: Placement::Collaborator,
+                step: Arc::clone(&info.name),
+                path: Arc::clone(&info.path),
+                loops: Arc::clone(&loops),
+            };
+            let allowed = (cpus, self.device);
+            let ended = steps::run(origin, self.seed, allowed, &cancellation, &self.stream, |cx| {
+                node.step()(participant, payload, cx)
+            });
+            let output = ended.map_err(|ended| match ended {
+                Ended::Failed(error) if error.code() == StepError::CANCELLED_CODE => Cause::Cancelled,
+                Ended::Failed(error) => Cause::Failed {
+                    step: step(),
+                    code: error.code().to_owned(),
+                    text: Some(error.to_string()),
+                },
+                Ended::Panicked(text) => Cause::Panicked { step: step(), text: Some(text) },
+            })?;
+            if position + 1 == steps.len() {
+                return Ok(output);
+            }
+            payload = Payload::Owned(output);
+        }
+        // A builder gives each task at least one step.
+        Err(Cause::Cancelled)
+    }
+}
