@@ -1,6 +1,7 @@
 //! The command line as a process: Ctrl-C, and a reader that goes away.
 //!
 //! The test starts itself as the command line, so it has no harness of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
