@@ -2,93 +2,78 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Field, Fields, LitStr, Result, parse_quote};
+use syn::{Data, DeriveInput, Error, Fields, Result, parse_quote};
+
+use crate::attributes;
 
 pub(crate) fn expand(mut input: DeriveInput) -> Result<TokenStream> {
+    if let Some(lifetime) = input.generics.lifetimes().next() {
+        let text =
+            "a message owns its data, so that it can cross: use `String` for `&str`, `Vec<T>` for `&[T]`";
+        return Err(Error::new_spanned(lifetime, text));
+    }
     for parameter in input.generics.type_params_mut() {
         parameter.bounds.push(parse_quote!(::veilflow::__private::Message));
     }
-    let parts = match &input.data {
-        Data::Struct(data) => fields(&data.fields)?,
+    attributes::only_on_fields(&input.attrs)?;
+    let serde = attributes::serde(&input.attrs)?.text;
+    let name = input.ident.unraw().to_string();
+    let text = match &input.data {
+        Data::Struct(data) => fields(&format!("{serde}struct {name}"), &data.fields)?,
         Data::Enum(data) => {
-            let variants = data.variants.iter().map(|variant| {
-                let name = variant.ident.to_string();
-                let parts = fields(&variant.fields)?;
-                // A variant is written like a struct of its own; `Self` in it still ends the recursion.
-                Ok(quote! {(
-                    #name,
-                    ::veilflow::__private::Schemas::variant(#name, { #parts }),
-                )})
-            });
-            let variants = variants.collect::<Result<Vec<_>>>()?;
-            quote!(::std::vec![#(#variants),*])
+            let head = format!("{serde}enum {name}");
+            let mut variants = Vec::new();
+            for variant in &data.variants {
+                attributes::only_on_fields(&variant.attrs)?;
+                let serde = attributes::serde(&variant.attrs)?;
+                if !serde.skip {
+                    let head = format!("{}{}", serde.text, variant.ident.unraw());
+                    variants.push(fields(&head, &variant.fields)?);
+                }
+            }
+            quote!(::veilflow::__private::Schemas::variants(#head, ::std::vec![#(#variants),*]))
         }
         Data::Union(data) => {
             return Err(Error::new(data.union_token.span(), "a union cannot be a message: use an enum"));
         }
     };
-    let name = input.ident.to_string();
     let ident = &input.ident;
     let (generics, arguments, bounds) = input.generics.split_for_impl();
     Ok(quote! {
         #[automatically_derived]
         impl #generics ::veilflow::__private::Message for #ident #arguments #bounds {
             fn schema(schemas: &mut ::veilflow::__private::Schemas) -> ::veilflow::__private::Schema {
-                schemas.named::<Self>(#name, |schemas| { let _ = &schemas; #parts })
+                schemas.named::<Self>(#name, |schemas| { let _ = &schemas; #text })
             }
         }
     })
 }
 
-fn fields(fields: &Fields) -> Result<TokenStream> {
+/// The expression that writes the fields of a struct or a variant.
+fn fields(head: &str, fields: &Fields) -> Result<TokenStream> {
     let mut parts = Vec::new();
     for (position, field) in fields.iter().enumerate() {
-        if skipped(field)? {
+        let serde = attributes::serde(&field.attrs)?;
+        let foreign = attributes::foreign(&field.attrs)?;
+        if serde.skip {
             continue;
         }
-        let name = field.ident.as_ref().map_or(position.to_string(), ToString::to_string);
+        let name = field.ident.as_ref().map_or(position.to_string(), |ident| ident.unraw().to_string());
+        let key = format!("{}{name}", serde.text);
         let kind = &field.ty;
-        parts.push(match foreign(field)? {
-            Some(schema) => quote!((#name, ::veilflow::__private::Schema::foreign(#schema))),
+        parts.push(match foreign {
+            Some(schema) => quote!((#key, ::veilflow::__private::Schema::foreign(#schema))),
             None => quote_spanned! {kind.span()=>
-                (#name, <#kind as ::veilflow::__private::Message>::schema(schemas))
+                (#key, <#kind as ::veilflow::__private::Message>::schema(schemas))
             },
         });
     }
-    Ok(quote!(::std::vec![#(#parts),*]))
-}
-
-/// The name in `#[message(foreign = "…")]`.
-fn foreign(field: &Field) -> Result<Option<LitStr>> {
-    let mut name = None;
-    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("message")) {
-        attribute.parse_nested_meta(|meta| {
-            if !meta.path.is_ident("foreign") {
-                return Err(meta.error("expected `foreign = \"package/version/Type\"`"));
-            }
-            name = Some(meta.value()?.parse()?);
-            Ok(())
-        })?;
-    }
-    Ok(name)
-}
-
-/// Whether the field stands under `#[serde(skip)]`. Other serde attributes are serde's to check.
-fn skipped(field: &Field) -> Result<bool> {
-    let mut skip = false;
-    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("serde")) {
-        attribute.parse_nested_meta(|meta| {
-            skip |= meta.path.is_ident("skip");
-            if meta.input.peek(syn::Token![=]) {
-                meta.value()?.parse::<syn::Expr>()?;
-            } else if meta.input.peek(syn::token::Paren) {
-                let content;
-                syn::parenthesized!(content in meta.input);
-                content.parse::<TokenStream>()?;
-            }
-            Ok(())
-        })?;
-    }
-    Ok(skip)
+    let parts = quote!(::std::vec![#(#parts),*]);
+    Ok(match fields {
+        Fields::Named(_) => quote!(::veilflow::__private::Schemas::fields(#head, "{", #parts, "}")),
+        Fields::Unnamed(_) => quote!(::veilflow::__private::Schemas::fields(#head, "(", #parts, ")")),
+        Fields::Unit => quote!(::std::string::String::from(#head)),
+    })
 }

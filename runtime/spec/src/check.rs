@@ -31,12 +31,12 @@ pub enum Problem {
         /// The name.
         name: String,
     },
-    /// A step without a name.
-    #[error("the step at {path} has no name ({found}): add `.named(\"…\")` after it")]
+    /// A step whose name is none: a closure's, or one that a table or an event could not show.
+    #[error("the step at {path} is called {found:?}, which is no identifier: add `.named(\"…\")` behind it")]
     Unnamed {
         /// Where it stands.
         path: Arc<str>,
-        /// What the compiler calls it.
+        /// What it is called.
         found: Arc<str>,
     },
     /// `.named(..)` where no step stands just before.
@@ -70,6 +70,12 @@ pub enum Problem {
         path: Arc<str>,
         /// The size of what it captured.
         bytes: usize,
+    },
+    /// A loop without a step.
+    #[error("the loop at {path} is empty: it would run for ever and do nothing")]
+    EmptyLoop {
+        /// Where it stands.
+        path: Arc<str>,
     },
     /// A quorum that no set of collaborators can meet.
     #[error("the fan-out at {path}: {reason}")]
@@ -117,7 +123,12 @@ impl Findings {
                     self.policy(fan.path(), fan.quorum(), fan.deadline());
                     self.step(fan.join().info());
                 }
-                Block::Repeat(repeat) => self.blocks(repeat.body()),
+                Block::Repeat(repeat) => {
+                    if repeat.body().is_empty() {
+                        self.problems.push(Problem::EmptyLoop { path: Arc::clone(repeat.path()) });
+                    }
+                    self.blocks(repeat.body());
+                }
                 Block::Branch(fork) => {
                     self.blocks(fork.yes());
                     self.blocks(fork.no());

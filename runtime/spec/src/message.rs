@@ -69,7 +69,7 @@ impl<T: Message + Ord> Message for BTreeSet<T> {
 
 impl<K: Message + Ord, V: Message> Message for BTreeMap<K, V> {
     fn schema(schemas: &mut Schemas) -> Schema {
-        Schema::container("{", &[Schema::container("", &[K::schema(schemas)], "=>"), V::schema(schemas)], "}")
+        Schema::map(K::schema(schemas), V::schema(schemas))
     }
 }
 

@@ -32,8 +32,9 @@ impl Quorum {
     pub fn of(self, addressed: usize) -> usize {
         match self {
             Quorum::Count(count) => count,
-            // The product of a count and a fraction in (0, 1] is at most the count.
-            Quorum::Fraction(fraction) => ((addressed as f64) * fraction).ceil() as usize,
+            // 0.28 × 100 is 28.000000000000004 in binary, and 28 % of 100 are 28. The product of a count and a
+            // fraction in (0, 1] is at most the count.
+            Quorum::Fraction(fraction) => ((addressed as f64) * fraction * (1.0 - 1e-12)).ceil() as usize,
         }
     }
 
@@ -76,7 +77,8 @@ impl fmt::Display for Quorum {
         match self {
             Quorum::Count(count) => write!(f, "at least {count}"),
             Quorum::Fraction(1.0) => f.write_str("all"),
-            Quorum::Fraction(fraction) => write!(f, "at least {} %", fraction * 100.0),
+            // Six decimals of a percentage: enough for any cohort, and 0.55 shows as `55`.
+            Quorum::Fraction(fraction) => write!(f, "at least {} %", (fraction * 1e8).round() / 1e6),
         }
     }
 }
@@ -90,6 +92,22 @@ mod tests {
         assert_eq!(Quorum::from(0.6).of(3), 2);
         assert_eq!(Quorum::from(1.0).of(7), 7);
         assert_eq!(Quorum::from(2).of(7), 2);
+        assert_eq!(Quorum::from(1e-9).of(7), 1, "a fraction above 0 asks for somebody");
+    }
+
+    #[test]
+    fn binary_fractions_do_not_ask_for_one_too_many() {
+        for addressed in 1..=300_usize {
+            for count in 1..=addressed {
+                assert_eq!(Quorum::from(count as f64 / addressed as f64).of(addressed), count);
+            }
+        }
+        for percent in 1..=100 {
+            let quorum = Quorum::from(f64::from(percent) / 100.0);
+            assert_eq!(quorum.of(100), percent as usize);
+            let shown = if percent == 100 { "all".to_owned() } else { format!("at least {percent} %") };
+            assert_eq!(quorum.to_string(), shown);
+        }
     }
 
     #[test]

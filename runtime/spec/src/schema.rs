@@ -1,8 +1,10 @@
 //! The shape of a message type, as far as two builds of a flow must agree on it.
 //!
-//! A schema is canonical text: two types have the same text exactly when their fields have the same
-//! names, order and types. Its hash stands in the flow's fingerprint, so that a director and an envoy built
-//! from different sources find out before anything runs.
+//! A schema is canonical text: `struct Update{weight:f64,values:tensor<f32>}`, `enum Verdict{Keep,Drop(0:text)}`.
+//! Two types have the same text exactly when they have the same name and form, and their fields the same
+//! names, order, types and serde attributes; generic arguments show in the fields that use them. Its hash
+//! stands in the flow's fingerprint, so that a director and an envoy built from different sources find out
+//! before anything runs.
 
 use std::any::TypeId;
 use std::fmt;
@@ -16,6 +18,7 @@ use crate::message::Message;
 pub struct Schema {
     label: String,
     text: String,
+    parts: Vec<Schema>,
 }
 
 impl Schema {
@@ -26,23 +29,38 @@ impl Schema {
 
     /// A type that is known by its name alone, such as `f64`.
     pub fn scalar(name: &str) -> Self {
-        Self { label: name.to_owned(), text: name.to_owned() }
+        Self { label: name.to_owned(), text: name.to_owned(), parts: Vec::new() }
     }
 
     /// A type from another package, which cannot be looked into: its name stands for its shape, so a name
     /// with a version in it (`secagg/v1/roster`) is the right one.
     pub fn foreign(name: &str) -> Self {
         let label = name.rsplit('/').next().unwrap_or(name);
-        Self { label: label.to_owned(), text: format!("foreign({name:?})") }
+        Self { label: label.to_owned(), text: format!("foreign({name:?})"), parts: Vec::new() }
     }
 
     /// A generic container of other shapes, written `open … close` with commas between.
     pub fn container(open: &str, parts: &[Schema], close: &str) -> Self {
+        Self::separated(open, parts, ",", close)
+    }
+
+    /// A map, written `{key=>value}`.
+    pub(crate) fn map(key: Schema, value: Schema) -> Self {
+        Self::separated("{", &[key, value], "=>", "}")
+    }
+
+    fn separated(open: &str, parts: &[Schema], between: &str, close: &str) -> Self {
         let join = |pick: fn(&Schema) -> &str| {
             let parts: Vec<_> = parts.iter().map(pick).collect();
-            format!("{open}{}{close}", parts.join(","))
+            format!("{open}{}{close}", parts.join(between))
         };
-        Self { label: join(|s| &s.label), text: join(|s| &s.text) }
+        Self { label: join(|s| &s.label), text: join(|s| &s.text), parts: parts.to_vec() }
+    }
+
+    /// The shapes that a container holds, in order: a `Loop` has what it starts again from and what it is done
+    /// with. Empty for everything else.
+    pub fn parts(&self) -> &[Schema] {
+        &self.parts
     }
 
     /// A short name for tables and drawings: `Update`, `[f32]`, `(f64,u32)`.
@@ -79,29 +97,31 @@ pub struct Schemas {
 }
 
 impl Schemas {
-    /// Writes a named type: `parts` gives each field or variant with its name.
+    /// Writes a named type, with what [`fields`](Self::fields) or [`variants`](Self::variants) give.
     ///
     /// Called by `#[derive(Message)]`. A type that is met again inside itself is written as `Name^n`, `n`
     /// being how many types further out it stands.
-    pub fn named<T: 'static>(
-        &mut self,
-        name: &str,
-        parts: impl FnOnce(&mut Self) -> Vec<(&'static str, Schema)>,
-    ) -> Schema {
+    pub fn named<T: 'static>(&mut self, name: &str, text: impl FnOnce(&mut Self) -> String) -> Schema {
         let id = TypeId::of::<T>();
+        let label = name.to_owned();
         if let Some(position) = self.open.iter().rposition(|open| *open == id) {
             let up = self.open.len() - position;
-            return Schema { label: name.to_owned(), text: format!("{name}^{up}") };
+            return Schema { label, text: format!("{name}^{up}"), parts: Vec::new() };
         }
         self.open.push(id);
-        let parts = parts(self);
+        let text = text(self);
         self.open.pop();
-        Self::variant(name, parts)
+        Schema { label, text, parts: Vec::new() }
     }
 
-    /// Writes the fields of a variant of an enum. Called by `#[derive(Message)]`.
-    pub fn variant(name: &str, parts: Vec<(&'static str, Schema)>) -> Schema {
+    /// Writes the fields of a struct or a variant. Called by `#[derive(Message)]`.
+    pub fn fields(head: &str, open: &str, parts: Vec<(&str, Schema)>, close: &str) -> String {
         let fields: Vec<_> = parts.iter().map(|(field, schema)| format!("{field}:{}", schema.text)).collect();
-        Schema { label: name.to_owned(), text: format!("{name}{{{}}}", fields.join(",")) }
+        format!("{head}{open}{}{close}", fields.join(","))
+    }
+
+    /// Writes the variants of an enum. Called by `#[derive(Message)]`.
+    pub fn variants(head: &str, variants: Vec<String>) -> String {
+        format!("{head}{{{}}}", variants.join(","))
     }
 }

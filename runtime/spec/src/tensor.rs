@@ -25,7 +25,7 @@ pub struct Tensor {
 pub struct ShapeMismatch {
     /// The shape that was asked for.
     pub shape: Vec<usize>,
-    /// The number of values it holds; `None` where it is too large to count.
+    /// The number of values it holds.
     pub expected: Count,
     /// The number of values that were given.
     pub got: usize,
@@ -51,7 +51,11 @@ impl Tensor {
     /// [`ShapeMismatch`] where the product of `shape` is not the number of values.
     pub fn new(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Result<Self, ShapeMismatch> {
         let shape = shape.into();
-        let expected = shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side));
+        // A side of 0 makes it empty, wherever it stands; the order of the sides must not decide whether it fits.
+        let expected = match shape.contains(&0) {
+            true => Some(0),
+            false => shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side)),
+        };
         if expected != Some(values.len()) {
             return Err(ShapeMismatch { shape, expected: Count(expected), got: values.len() });
         }
@@ -80,7 +84,12 @@ impl Tensor {
 
     /// The values as little-endian bytes, the form in which they travel and are hashed.
     pub fn to_le_bytes(&self) -> Vec<u8> {
-        self.values.iter().flat_map(|value| value.to_le_bytes()).collect()
+        let mut bytes = vec![0; self.values.len() * 4];
+        let (chunks, _) = bytes.as_chunks_mut::<4>();
+        for (chunk, value) in chunks.iter_mut().zip(&self.values) {
+            *chunk = value.to_le_bytes();
+        }
+        bytes
     }
 
     /// SHA-256 of the little-endian bytes of the values of `tensors`, one after the other.

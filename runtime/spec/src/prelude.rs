@@ -1,0 +1,13 @@
+//! What a program that writes a flow needs: `use veilflow::prelude::*`.
+
+pub use crate::context::Context;
+pub use crate::error::{Result, StepError};
+pub use crate::flow::Flow;
+pub use crate::inputs::Inputs;
+pub use crate::message::Message;
+pub use crate::name::Name;
+pub use crate::quorum::Quorum;
+pub use crate::tensor::Tensor;
+pub use crate::transition::{Branch, Foreach, Loop};
+/// Derives [`Message`](trait@Message).
+pub use veilflow_derive::Message;
