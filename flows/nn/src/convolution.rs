@@ -12,6 +12,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 
 use crate::element::{Element, check_element_types, elements, with_element, with_elements};
 use crate::gemm::{Left, Matrix, Right, multiply_add};
+use crate::layer::Gradients;
 use crate::{Error, Result};
 
 const OPERATION: &str = "conv2d";
@@ -34,7 +35,7 @@ pub fn conv2d(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> 
     Ok(input.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Convolution)?)
 }
 
-/// The sizes of a convolution. Fewer loops' bounds in the signatures, and one place that checks them.
+/// The sizes of a convolution, checked in one place.
 #[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
@@ -102,8 +103,8 @@ impl Sizes {
         self.out_channels * self.pixels()
     }
 
-    /// Calls `f(row of columns, offset in the output row's line, offset in the input)` for each run of
-    /// `out_width` neighbouring pixels that unrolling copies.
+    /// Calls `f(offset in columns, offset in the image)` for each run of `out_width` neighbouring pixels that
+    /// unrolling copies.
     fn for_each_run(&self, mut f: impl FnMut(usize, usize)) {
         let mut column_offset = 0;
         for channel in 0..self.in_channels {
@@ -236,25 +237,37 @@ impl CustomOp3 for Convolution {
         _output: &Tensor,
         output_gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::of(input.dims(), weight.dims(), bias.dims()).map_err(candle_core::Error::wrap)?;
-        let device = input.device();
-        with_element!(OPERATION, input.dtype(), T => {
-            let (weight_gradient, bias_gradient) = with_elements([input, output_gradient], |[input, gradient]| {
-                sizes.parameter_gradients::<T>(input, gradient)
-            })?;
-            let input_gradient = if input.track_op() {
-                let gradient = with_elements([weight, output_gradient], |[weight, gradient]| {
-                    sizes.input_gradient::<T>(weight, gradient)
-                })?;
-                Some(Tensor::from_vec(gradient, input.shape(), device)?)
-            } else {
-                None
-            };
-            Ok((
-                input_gradient,
-                Some(Tensor::from_vec(weight_gradient, weight.shape(), device)?),
-                Some(Tensor::from_vec(bias_gradient, bias.shape(), device)?),
-            ))
-        })
+        let gradients = backward(input, weight, bias, output_gradient, input.track_op())?;
+        Ok((gradients.input, Some(gradients.weight), Some(gradients.bias)))
     }
+}
+
+/// The gradients of the arguments; that of the input only if it is `wanted`.
+pub(crate) fn backward(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    output_gradient: &Tensor,
+    wanted: bool,
+) -> candle_core::Result<Gradients> {
+    let sizes = Sizes::of(input.dims(), weight.dims(), bias.dims()).map_err(candle_core::Error::wrap)?;
+    let device = input.device();
+    with_element!(OPERATION, input.dtype(), T => {
+        let (weight_gradient, bias_gradient) = with_elements([input, output_gradient], |[input, gradient]| {
+            sizes.parameter_gradients::<T>(input, gradient)
+        })?;
+        let input_gradient = if wanted {
+            let gradient = with_elements([weight, output_gradient], |[weight, gradient]| {
+                sizes.input_gradient::<T>(weight, gradient)
+            })?;
+            Some(Tensor::from_vec(gradient, input.shape(), device)?)
+        } else {
+            None
+        };
+        Ok(Gradients {
+            input: input_gradient,
+            weight: Tensor::from_vec(weight_gradient, weight.shape(), device)?,
+            bias: Tensor::from_vec(bias_gradient, bias.shape(), device)?,
+        })
+    })
 }

@@ -81,19 +81,17 @@ pub enum Error {
         /// Its value.
         got: f64,
     },
-    /// The loss does not depend on a parameter that was to be updated.
-    #[error("parameter {position} has no gradient: the loss does not depend on it")]
-    NoGradient {
-        /// Position of the parameter in the list given to the optimiser.
-        position: usize,
-    },
-    /// An optimiser was given another list of parameters than the first time.
-    #[error("the optimiser was started with {expected} parameters and is now given {got}")]
-    Parameters {
-        /// The number of parameters of the first step.
-        expected: usize,
-        /// The number of parameters of this step.
-        got: usize,
+    /// A gradient or velocity does not have the shape of its parameter.
+    #[error("{operation}: parameter {number} has the shape {expected:?}, its gradient or velocity {got:?}")]
+    Shape {
+        /// The operation that was called.
+        operation: &'static str,
+        /// Position of the parameter in the list.
+        number: usize,
+        /// The shape of the parameter.
+        expected: Vec<usize>,
+        /// The other shape.
+        got: Vec<usize>,
     },
     /// candle reported an error.
     #[error("candle: {0}")]

@@ -6,22 +6,12 @@ use rand_chacha::rand_core::Rng;
 use crate::init::uniform_by_fan_in;
 use crate::{Error, Result, conv2d, linear};
 
-/// Whether a forward pass is to be followed by a backward pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The operations are recorded for the backward pass, with the memory that this takes.
-    Train,
-    /// Nothing is recorded.
-    Evaluate,
-}
-
-impl Mode {
-    fn tensor(self, parameter: &Var) -> Tensor {
-        match self {
-            Self::Train => parameter.as_tensor().clone(),
-            Self::Evaluate => parameter.as_detached_tensor(),
-        }
-    }
+/// The gradients of a layer with parameters.
+pub(crate) struct Gradients {
+    /// `None` if it was not asked for.
+    pub(crate) input: Option<Tensor>,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 fn parameter(shape: &[usize], fan_in: usize, rng: &mut impl Rng) -> Result<Var> {
@@ -51,13 +41,13 @@ impl Conv2d {
         Ok(Self { weight, bias: parameter(&[out_channels], fan_in, rng)? })
     }
 
-    /// Applies the layer to `[batch, in, height, width]`.
+    /// Applies the layer to `[batch, in, height, width]`, recorded for candle's backward pass.
     ///
     /// # Errors
     ///
     /// As [`conv2d`].
-    pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        conv2d(input, &mode.tensor(&self.weight), &mode.tensor(&self.bias))
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        conv2d(input, &self.weight, &self.bias)
     }
 
     /// The weight, `[out, in, k, k]`.
@@ -92,13 +82,13 @@ impl Linear {
         Ok(Self { weight, bias: parameter(&[outputs], inputs, rng)? })
     }
 
-    /// Applies the layer to `[batch, in]`.
+    /// Applies the layer to `[batch, in]`, recorded for candle's backward pass.
     ///
     /// # Errors
     ///
     /// As [`linear()`].
-    pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        linear(input, &mode.tensor(&self.weight), &mode.tensor(&self.bias))
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        linear(input, &self.weight, &self.bias)
     }
 
     /// The weight, `[out, in]`.

@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
 
 use crate::element::{Element, check_element_types, elements, with_element, with_elements};
 use crate::gemm::{Left, Matrix, Right, multiply_add};
+use crate::layer::Gradients;
 use crate::{Error, Result};
 
 const OPERATION: &str = "linear";
@@ -123,25 +124,37 @@ impl CustomOp3 for FullyConnected {
         _output: &Tensor,
         output_gradient: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::of(input.dims(), weight.dims(), bias.dims()).map_err(candle_core::Error::wrap)?;
-        let device = input.device();
-        with_element!(OPERATION, input.dtype(), T => {
-            let (weight_gradient, bias_gradient) = with_elements([input, output_gradient], |[input, gradient]| {
-                sizes.parameter_gradients::<T>(input, gradient)
-            })?;
-            let input_gradient = if input.track_op() {
-                let gradient = with_elements([weight, output_gradient], |[weight, gradient]| {
-                    sizes.input_gradient::<T>(weight, gradient)
-                })?;
-                Some(Tensor::from_vec(gradient, input.shape(), device)?)
-            } else {
-                None
-            };
-            Ok((
-                input_gradient,
-                Some(Tensor::from_vec(weight_gradient, weight.shape(), device)?),
-                Some(Tensor::from_vec(bias_gradient, bias.shape(), device)?),
-            ))
-        })
+        let gradients = backward(input, weight, bias, output_gradient, input.track_op())?;
+        Ok((gradients.input, Some(gradients.weight), Some(gradients.bias)))
     }
+}
+
+/// The gradients of the arguments; that of the input only if it is `wanted`.
+pub(crate) fn backward(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    output_gradient: &Tensor,
+    wanted: bool,
+) -> candle_core::Result<Gradients> {
+    let sizes = Sizes::of(input.dims(), weight.dims(), bias.dims()).map_err(candle_core::Error::wrap)?;
+    let device = input.device();
+    with_element!(OPERATION, input.dtype(), T => {
+        let (weight_gradient, bias_gradient) = with_elements([input, output_gradient], |[input, gradient]| {
+            sizes.parameter_gradients::<T>(input, gradient)
+        })?;
+        let input_gradient = if wanted {
+            let gradient = with_elements([weight, output_gradient], |[weight, gradient]| {
+                sizes.input_gradient::<T>(weight, gradient)
+            })?;
+            Some(Tensor::from_vec(gradient, input.shape(), device)?)
+        } else {
+            None
+        };
+        Ok(Gradients {
+            input: input_gradient,
+            weight: Tensor::from_vec(weight_gradient, weight.shape(), device)?,
+            bias: Tensor::from_vec(bias_gradient, bias.shape(), device)?,
+        })
+    })
 }

@@ -16,31 +16,41 @@ const OPERATION: &str = "nll_loss";
 ///
 /// If the lengths differ, the batch is empty or a target is not a class.
 pub fn nll_loss(log_probabilities: &Tensor, targets: &[u32]) -> Result<Tensor> {
-    check_element_types(OPERATION, &[log_probabilities])?;
-    let &[batch, classes] = log_probabilities.dims() else {
-        let got = log_probabilities.dims().to_vec();
-        return Err(Error::Rank { operation: OPERATION, argument: "log_probabilities", expected: 2, got });
-    };
-    if batch == 0 || classes == 0 {
-        return Err(Error::Empty { operation: OPERATION, argument: "log_probabilities" });
-    }
-    if targets.len() != batch {
-        let what = "the number of targets (the batch)";
-        return Err(Error::Size { operation: OPERATION, what, expected: batch, got: targets.len() });
-    }
-    let targets: Vec<usize> = targets.iter().map(|target| *target as usize).collect();
-    if let Some(example) = targets.iter().position(|target| *target >= classes) {
-        return Err(Error::Target { example, target: targets[example] as u32, classes });
-    }
-    Ok(log_probabilities.contiguous()?.apply_op1(NegativeLogLikelihood { targets, classes })?)
+    let loss = NegativeLogLikelihood::new(log_probabilities, targets)?;
+    Ok(log_probabilities.contiguous()?.apply_op1(loss)?)
 }
 
-struct NegativeLogLikelihood {
+pub(crate) struct NegativeLogLikelihood {
     targets: Vec<usize>,
     classes: usize,
 }
 
 impl NegativeLogLikelihood {
+    /// Checks the arguments.
+    pub(crate) fn new(log_probabilities: &Tensor, targets: &[u32]) -> Result<Self> {
+        check_element_types(OPERATION, &[log_probabilities])?;
+        let &[batch, classes] = log_probabilities.dims() else {
+            let got = log_probabilities.dims().to_vec();
+            return Err(Error::Rank {
+                operation: OPERATION,
+                argument: "log_probabilities",
+                expected: 2,
+                got,
+            });
+        };
+        if batch == 0 || classes == 0 {
+            return Err(Error::Empty { operation: OPERATION, argument: "log_probabilities" });
+        }
+        if targets.len() != batch {
+            let what = "the number of targets (the batch)";
+            return Err(Error::Size { operation: OPERATION, what, expected: batch, got: targets.len() });
+        }
+        if let Some(example) = targets.iter().position(|target| *target as usize >= classes) {
+            return Err(Error::Target { example, target: targets[example], classes });
+        }
+        Ok(Self { targets: targets.iter().map(|target| *target as usize).collect(), classes })
+    }
+
     fn forward<T: Element>(&self, log_probabilities: &[T]) -> T {
         let rows = log_probabilities.chunks_exact(self.classes).zip(&self.targets);
         let sum = rows.fold(T::ZERO, |sum, (row, target)| sum - row[*target]);

@@ -1,8 +1,8 @@
 //! Stochastic gradient descent with momentum.
 
-use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
+use crate::element::{Element, check_element_types, with_element, with_elements};
 use crate::{Error, Result};
 
 /// Stochastic gradient descent with momentum, by PyTorch's rule (no dampening, no Nesterov):
@@ -49,28 +49,61 @@ impl Sgd {
         self.momentum
     }
 
-    /// Updates `parameters`, which must be the same ones in the same order at each step.
+    /// Updates `parameters` by their `gradients`. They must be the same parameters in the same order at each step.
     ///
     /// # Errors
     ///
-    /// If a parameter has no gradient or their number changed. Nothing is updated then.
-    pub fn step(&mut self, parameters: &[Var], gradients: &GradStore) -> Result<()> {
-        if !self.velocities.is_empty() && self.velocities.len() != parameters.len() {
-            let expected = self.velocities.len();
-            return Err(Error::Parameters { expected, got: parameters.len() });
+    /// If there is not one gradient of the same shape and type per parameter, or the number of parameters
+    /// changed. Nothing is updated then.
+    pub fn step(&mut self, parameters: &[Var], gradients: &[Tensor]) -> Result<()> {
+        self.check(parameters, gradients)?;
+        if self.velocities.is_empty() {
+            self.velocities = gradients.to_vec();
+        } else {
+            for (velocity, gradient) in self.velocities.iter_mut().zip(gradients) {
+                let momentum = self.momentum;
+                *velocity = scale_and_add(velocity, momentum, gradient, 1.0)?;
+            }
         }
-        let mut velocities = Vec::with_capacity(parameters.len());
-        for (position, parameter) in parameters.iter().enumerate() {
-            let gradient = gradients.get(parameter).ok_or(Error::NoGradient { position })?;
-            velocities.push(match self.velocities.get(position) {
-                Some(velocity) => ((velocity * self.momentum)? + gradient)?,
-                None => gradient.clone(),
-            });
+        for (parameter, velocity) in parameters.iter().zip(&self.velocities) {
+            parameter.set(&scale_and_add(parameter, 1.0, velocity, -self.learning_rate)?)?;
         }
-        for (parameter, velocity) in parameters.iter().zip(&velocities) {
-            parameter.set(&(parameter.as_tensor() - (velocity * self.learning_rate)?)?)?;
-        }
-        self.velocities = velocities;
         Ok(())
     }
+
+    fn check(&self, parameters: &[Var], gradients: &[Tensor]) -> Result<()> {
+        let operation = "Sgd::step";
+        let size = |what, expected, got| Err(Error::Size { operation, what, expected, got });
+        if parameters.len() != gradients.len() {
+            return size("the number of gradients (the parameters)", parameters.len(), gradients.len());
+        }
+        if !self.velocities.is_empty() && self.velocities.len() != parameters.len() {
+            let what = "the number of parameters (those of the first step)";
+            return size(what, self.velocities.len(), parameters.len());
+        }
+        for (number, (parameter, gradient)) in parameters.iter().zip(gradients).enumerate() {
+            check_element_types(operation, &[parameter, gradient])?;
+            let velocity = self.velocities.get(number).unwrap_or(gradient);
+            for got in [gradient, velocity] {
+                if got.dims() != parameter.dims() {
+                    let (expected, got) = (parameter.dims().to_vec(), got.dims().to_vec());
+                    return Err(Error::Shape { operation, number, expected, got });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `a · x + b · y`, element by element, on this thread: candle's own operators use a pool for large tensors.
+fn scale_and_add(x: &Tensor, a: f64, y: &Tensor, b: f64) -> Result<Tensor> {
+    fn compute<T: Element>(x: &[T], a: f64, y: &[T], b: f64) -> Vec<T> {
+        let (a, b) = (T::from_f64(a), T::from_f64(b));
+        x.iter().zip(y).map(|(x, y)| a * *x + b * *y).collect()
+    }
+    let sum = with_element!("Sgd::step", x.dtype(), T => {
+        let values = with_elements([x, y], |[x, y]| compute::<T>(x, a, y, b))?;
+        Tensor::from_vec(values, x.shape(), x.device())
+    });
+    Ok(sum?)
 }

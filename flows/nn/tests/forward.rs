@@ -140,7 +140,8 @@ fn sgd_follows_pytorch_s_rule() {
     let (mut expected, mut velocity) = (1.0_f64, 0.0);
     for _ in 0..5 {
         let gradients = x.sqr().unwrap().backward().unwrap();
-        sgd.step(std::slice::from_ref(&x), &gradients).unwrap();
+        let gradient = gradients.get(&x).unwrap().clone();
+        sgd.step(std::slice::from_ref(&x), &[gradient]).unwrap();
         velocity = 0.5 * velocity + 2.0 * expected;
         expected -= 0.1 * velocity;
         assert!((x.to_scalar::<f64>().unwrap() - expected).abs() < 1e-12);
@@ -174,10 +175,9 @@ fn errors_say_what_does_not_fit() {
     assert!(matches!(Sgd::new(f64::NAN, 0.5), Err(Error::Hyperparameter { .. })));
     assert!(matches!(Sgd::new(0.1, 1.0), Err(Error::Hyperparameter { .. })));
     let x = Var::new(1.0_f64, &Device::Cpu).unwrap();
-    let y = Var::new(1.0_f64, &Device::Cpu).unwrap();
-    let gradients = x.sqr().unwrap().backward().unwrap();
-    assert!(matches!(
-        Sgd::new(0.1, 0.5).unwrap().step(&[x, y], &gradients),
-        Err(Error::NoGradient { position: 1 })
-    ));
+    let scalar = Tensor::new(1.0_f64, &Device::Cpu).unwrap();
+    let step = |gradients: &[Tensor]| Sgd::new(0.1, 0.5).unwrap().step(std::slice::from_ref(&x), gradients);
+    assert!(matches!(step(&[]), Err(Error::Size { expected: 1, got: 0, .. })));
+    assert!(matches!(step(&[tensor(&[2], 1)]), Err(Error::Shape { number: 0, .. })));
+    assert!(step(&[scalar]).is_ok());
 }

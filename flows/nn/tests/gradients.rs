@@ -6,7 +6,9 @@
 use candle_core::{DType, Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use veilflow_nn::{conv2d, linear, log_softmax, max_pool2d, nll_loss, relu};
+use veilflow_nn::{
+    Conv2d, Layer, Linear, Sequential, conv2d, linear, log_softmax, max_pool2d, nll_loss, relu,
+};
 
 /// Half of the distance between the two evaluations of a central difference.
 const STEP: f64 = 1e-5;
@@ -149,4 +151,39 @@ fn single_precision_agrees_with_double() {
     for (single, double) in run(DType::F32).iter().zip(run(DType::F64)) {
         assert!((single - double).abs() < 1e-4 * double.abs().max(1.0), "{single} and {double}");
     }
+}
+
+#[test]
+fn a_sequential_network_has_the_gradients_that_candle_s_walk_finds() {
+    let mut rng = ChaCha8Rng::seed_from_u64(20);
+    let (conv, fc) = (Conv2d::new(2, 3, 3, &mut rng).unwrap(), Linear::new(12, 10, &mut rng).unwrap());
+    let image = constant(&[4, 2, 6, 6], 21).to_dtype(DType::F32).unwrap();
+    let targets = [1, 0, 9, 5];
+
+    let x = relu(&max_pool2d(&conv.forward(&image).unwrap(), 2).unwrap()).unwrap();
+    let x = log_softmax(&fc.forward(&x.flatten_from(1).unwrap()).unwrap()).unwrap();
+    let expected_loss = nll_loss(&x, &targets).unwrap();
+    let expected = expected_loss.backward().unwrap();
+
+    // Layers without parameters in front of the first one with some must not stop the walk too early.
+    let network = Sequential::new(vec![
+        Layer::MaxPool2d { size: 1 },
+        Layer::Conv2d(conv),
+        Layer::MaxPool2d { size: 2 },
+        Layer::Relu,
+        Layer::Flatten,
+        Layer::Linear(fc),
+        Layer::LogSoftmax,
+    ]);
+    let (loss, gradients) = network.loss_and_gradients(&image, &targets).unwrap();
+    assert_eq!(loss.to_scalar::<f32>().unwrap(), expected_loss.to_scalar::<f32>().unwrap());
+    assert_eq!(gradients.len(), 4);
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    for (parameter, gradient) in network.parameters().iter().zip(&gradients) {
+        assert_eq!(flat(gradient), flat(expected.get(parameter).unwrap()));
+        assert_eq!(gradient.dims(), parameter.dims());
+    }
+    let output = network.forward(&image).unwrap();
+    assert_eq!(flat(&output), flat(&x));
+    assert!(!output.track_op());
 }
