@@ -81,7 +81,7 @@ impl Roster {
         let mut owners: BTreeMap<EncodedKey, &str> = BTreeMap::new();
         let mut members = BTreeMap::new();
         let mut last: Option<&str> = None;
-        for (entry, index) in message.members.iter().zip(1_u8..) {
+        for (entry, index) in message.members.iter().zip(1_u8..=u8::MAX) {
             let name = entry.name.as_str();
             check_name(name)?;
             if last.is_some_and(|last| last >= name) {

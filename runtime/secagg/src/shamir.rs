@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn every_position_of_the_field_can_hold_a_share() {
         let secret = [0x5a; 32];
-        let shares: Vec<(u8, Share)> = (1..).zip(split(&secret, 255, 3).unwrap()).collect();
+        let shares: Vec<(u8, Share)> = (1..=255).zip(split(&secret, 255, 3).unwrap()).collect();
         assert_eq!(shares.len(), 255);
         for at in [[0, 1, 2], [0, 127, 254], [252, 253, 254]] {
             assert_eq!(*combine(&at.map(|i| shares[i].clone())).unwrap(), secret);
