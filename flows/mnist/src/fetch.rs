@@ -51,7 +51,7 @@ const FILES: [RemoteFile; 4] = [
     },
 ];
 
-/// How often one address is asked for one file. Only attempts that got nearer to its end are repeated.
+/// How often one address is asked for one file, as long as each attempt changes what is there.
 const ATTEMPTS: usize = 5;
 
 /// Where to download from, and how long to wait.
@@ -247,14 +247,15 @@ impl<'a> Download<'a> {
     fn open(file: &'a RemoteFile, path: &'a Path) -> Result<Self> {
         let part_path = path.with_file_name(format!("{}.part", file.name));
         let failed = write_error(&part_path);
-        let part = OpenOptions::new()
+        let mut part = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(&part_path)
             .map_err(&failed)?;
-        let length = part.metadata().map_err(&failed)?.len();
+        // What arrives is appended.
+        let length = part.seek(SeekFrom::End(0)).map_err(&failed)?;
         drop(failed);
         let mut download = Self { file, path, part_path, part, length, received: 0 };
         if download.length > file.bytes {
@@ -281,7 +282,8 @@ impl<'a> Download<'a> {
                     Err(failure) => failure,
                 };
                 failures.push((url.clone(), failure));
-                if self.length <= before {
+                // Otherwise it got nearer to the end, or what an earlier attempt had left was of no use.
+                if self.length == before {
                     break;
                 }
             }
