@@ -1,0 +1,100 @@
+//! A flow of the registry, whatever its types are.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use veilflow_engine::{Canceller, LocalRuntime, Observer, RunError};
+use veilflow_spec::{FlowDescription, Name, Tensor};
+
+use crate::app::App;
+use crate::cohort::Cohort;
+use crate::error::CliError;
+
+/// A flow of the registry. Every method but the first three reads the flow's own options from the matches.
+pub(crate) trait Entry: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn about(&self) -> &'static str;
+    fn example(&self) -> &'static str;
+    fn collaborators(&self) -> Vec<Name>;
+    /// Adds the flow's own flags.
+    fn add_options(&self, command: Command) -> Command;
+    fn describe(&self, matches: &ArgMatches, cohort: &Cohort) -> Result<FlowDescription, CliError>;
+    /// Runs the flow to its model.
+    fn run(&self, matches: &ArgMatches, cohort: &Cohort, run: Run<'_>) -> Result<Model, CliError>;
+}
+
+/// Named tensors in a fixed order.
+pub(crate) type Model = Vec<(String, Tensor)>;
+
+/// What a run needs beside the flow and its cohort.
+pub(crate) struct Run<'a> {
+    pub(crate) dropouts: Vec<(Name, String)>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) site_observer: Arc<dyn Observer>,
+    /// Told how to cancel, before anything that takes time.
+    pub(crate) cancellable: &'a dyn Fn(Canceller),
+}
+
+struct AppEntry<A>(PhantomData<fn() -> A>);
+
+pub(crate) fn entry<A: App>(_: A) -> Box<dyn Entry> {
+    Box::new(AppEntry::<A>(PhantomData))
+}
+
+impl<A: App> AppEntry<A> {
+    fn options(matches: &ArgMatches) -> Result<A::Options, CliError> {
+        A::Options::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))
+    }
+}
+
+impl<A: App> Entry for AppEntry<A> {
+    fn name(&self) -> &'static str {
+        A::NAME
+    }
+
+    fn about(&self) -> &'static str {
+        A::ABOUT
+    }
+
+    fn example(&self) -> &'static str {
+        A::EXAMPLE
+    }
+
+    fn collaborators(&self) -> Vec<Name> {
+        A::collaborators()
+    }
+
+    fn add_options(&self, command: Command) -> Command {
+        A::Options::augment_args(command)
+    }
+
+    fn describe(&self, matches: &ArgMatches, cohort: &Cohort) -> Result<FlowDescription, CliError> {
+        let flow = A::flow(&Self::options(matches)?, cohort);
+        let flow = flow.map_err(|error| CliError::Setup { flow: A::NAME, error })?;
+        flow.check().map_err(RunError::from)?;
+        Ok(flow.describe())
+    }
+
+    fn run(&self, matches: &ArgMatches, cohort: &Cohort, run: Run<'_>) -> Result<Model, CliError> {
+        let options = Self::options(matches)?;
+        let runtime = LocalRuntime::new()
+            .seed(cohort.seed())
+            .threads(cohort.threads())
+            .observe(run.observer)
+            .observe_sites(run.site_observer);
+        (run.cancellable)(runtime.canceller());
+        let setup_error = |error| CliError::Setup { flow: A::NAME, error };
+        let flow = A::flow(&options, cohort).map_err(setup_error)?;
+        let setup = A::setup(&options, cohort).map_err(setup_error)?;
+        let mut runtime = runtime.aggregator(setup.aggregator).collaborators(cohort.names(), setup.build);
+        if let Some(resources) = setup.resources {
+            runtime = cohort.names().iter().fold(runtime, |runtime, name| runtime.resources(name, resources));
+        }
+        for (name, step) in run.dropouts {
+            runtime = runtime.drop_out(name, step);
+        }
+        let report = runtime.run(&flow, setup.params)?;
+        Ok(A::model(&report))
+    }
+}

@@ -1,0 +1,125 @@
+//! What the command line can fail with.
+
+use std::path::PathBuf;
+
+use veilflow_engine::RunError;
+use veilflow_spec::StepError;
+
+use crate::config::ConfigError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    /// What clap found, help and version included. Its text is complete.
+    #[error("{0}")]
+    Usage(Box<clap::Error>),
+    /// A name that is not among those known.
+    #[error("{}", crate::suggest::unknown(what, name, known))]
+    Unknown {
+        /// What was named.
+        what: &'static str,
+        name: String,
+        known: Vec<String>,
+    },
+    /// The configuration file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A flow that hides a flag of the command line's own.
+    #[error(
+        "the flow `{flow}` has an option `{flag}` of its own, and every flow already has it: rename the \
+         option, or read it from the `Cohort`"
+    )]
+    ReservedFlag { flow: &'static str, flag: String },
+    /// Two flows or data sets of one name.
+    #[error("two {what} are called `{name}`: rename one of them in the registry")]
+    DuplicateName { what: &'static str, name: &'static str },
+    /// The flow or its participants could not be made from the options.
+    #[error("{flow} cannot start: {error}")]
+    Setup { flow: &'static str, error: StepError },
+    /// The run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A data set could not be got.
+    #[error("{name} could not be fetched: {error}")]
+    Fetch { name: &'static str, error: StepError },
+    /// An ending that says no format.
+    #[error("--{flag} {}: the file's ending says its format, use {}", path.display(), crate::suggest::or(endings))]
+    Ending { flag: &'static str, path: PathBuf, endings: &'static [&'static str] },
+    /// A file that cannot be written.
+    #[error("{} cannot be written: {error}", path.display())]
+    Write { path: PathBuf, error: std::io::Error },
+    /// A report without a model.
+    #[error("--save: the flow `{flow}` has no model to save, run it without --save")]
+    NoModel { flow: &'static str },
+    /// A model that the format cannot hold.
+    #[error("--save: the model does not fit into a safetensors file: {0}")]
+    Model(#[from] safetensors::SafeTensorError),
+    /// Two tensors of one name.
+    #[error("--save: two tensors of the model are called `{name}`")]
+    DuplicateTensor { name: String },
+    /// Nothing to draw.
+    #[error("--plot: {0}")]
+    Plot(#[from] crate::plot::PlotError),
+    /// Standard output.
+    #[error("the output could not be written: {0}")]
+    Output(std::io::Error),
+    /// What went wrong after the results were there.
+    #[error("{}", _0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\nerror: "))]
+    After(Vec<CliError>),
+}
+
+/// The exit code of a mistake in what was given.
+pub(crate) const USAGE: u8 = 2;
+/// The exit code of a run that failed.
+pub(crate) const FAILED: u8 = 1;
+/// The exit code of a run that was cancelled.
+pub(crate) const CANCELLED: u8 = 130;
+
+impl CliError {
+    /// The exit code: 2 for what was given, 1 for what happened, 130 where the user cancelled.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Usage(error) => u8::try_from(error.exit_code()).unwrap_or(USAGE),
+            CliError::Fetch { error, .. } if error.code() == StepError::CANCELLED_CODE => CANCELLED,
+            CliError::Run(RunError::Cancelled { .. }) => CANCELLED,
+            CliError::Run(
+                RunError::InvalidName(_)
+                | RunError::DuplicateCollaborator { .. }
+                | RunError::TooFewResources { .. }
+                | RunError::QuorumAboveCohort { .. },
+            ) => USAGE,
+            CliError::Unknown { .. }
+            | CliError::Config(_)
+            | CliError::ReservedFlag { .. }
+            | CliError::DuplicateName { .. }
+            | CliError::Setup { .. }
+            | CliError::Ending { .. }
+            | CliError::Write { .. } => USAGE,
+            CliError::Run(_)
+            | CliError::Fetch { .. }
+            | CliError::NoModel { .. }
+            | CliError::Model(_)
+            | CliError::DuplicateTensor { .. }
+            | CliError::Plot(_)
+            | CliError::Output(_)
+            | CliError::After(_) => FAILED,
+        }
+    }
+
+    /// What the user can do next, where the error does not say so itself.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let text = match self {
+            CliError::Run(RunError::BelowQuorum { .. }) => {
+                "every collaborator that was asked has to come back unless the flow's edge has a lower quorum. \
+                 Mend what made them missing, or run with more collaborators or a lower threshold."
+            }
+            CliError::Run(RunError::Aggregator { .. } | RunError::AggregatorPanicked { .. }) => {
+                "the step is the flow's own code. `-v` shows what happened before it."
+            }
+            CliError::Fetch { .. } => "run the same command again: it goes on where it stopped.",
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,62 @@
+//! Tables for people.
+
+use tabled::builder::Builder;
+use tabled::settings::object::{Columns, Rows};
+use tabled::settings::style::HorizontalLine;
+use tabled::settings::{Alignment, Style};
+use veilflow_spec::Cell;
+
+use crate::results::{Results, Round};
+
+/// The rows under their titles, numbers to the right.
+pub(crate) fn results(results: &Results) -> String {
+    let titles = results.titles();
+    if titles.is_empty() {
+        return String::new();
+    }
+    let rows = results.rows.iter().map(|row| {
+        let text = |title| Results::cell(row, title).map(ToString::to_string).unwrap_or_default();
+        titles.iter().map(|title| text(title)).collect::<Vec<_>>()
+    });
+    let is_text = |title: &&str| {
+        results.rows.iter().any(|row| matches!(Results::cell(row, title), Some(Cell::Text(_))))
+    };
+    let texts: Vec<_> = titles.iter().map(is_text).collect();
+    outline(titles.iter().map(ToString::to_string).collect(), rows, |column| {
+        !texts.get(column).copied().unwrap_or(true)
+    })
+}
+
+/// Who took which part in each round, if the flow said it.
+pub(crate) fn rounds(rounds: &[Round]) -> Option<String> {
+    let said = |round: &Round| round.masked.is_some() || round.unmasked.is_some();
+    if !rounds.iter().any(said) {
+        return None;
+    }
+    let count = |count: Option<i64>| count.map_or("—".to_owned(), |count| count.to_string());
+    let rows = rounds.iter().map(|round| {
+        vec![round.round.to_string(), count(round.masked), count(round.dropped), count(round.unmasked)]
+    });
+    let titles = ["Rounds", "Masked", "Dropped", "Unmasked"].map(str::to_owned).to_vec();
+    Some(outline(titles, rows, |_| true))
+}
+
+/// A table with a frame, a double line below its titles, and no lines between its rows.
+pub(crate) fn outline(
+    titles: Vec<String>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+    right: impl Fn(usize) -> bool,
+) -> String {
+    let columns = titles.len();
+    let mut builder = Builder::default();
+    builder.push_record(titles);
+    rows.into_iter().for_each(|row| builder.push_record(row));
+    let mut table = builder.build();
+    let below_titles = HorizontalLine::new('=').left('+').intersection('+').right('+');
+    table.with(Style::ascii().remove_horizontals().horizontals([(1, below_titles)]));
+    table.modify(Rows::new(..), Alignment::left());
+    for column in (0..columns).filter(|column| right(*column)) {
+        table.modify(Columns::one(column), Alignment::right());
+    }
+    format!("{table}\n")
+}

@@ -1,0 +1,58 @@
+//! What a run used: time, processors, memory.
+
+use std::time::{Duration, Instant};
+
+/// What a run used. Processor time and memory are those of the process, `None` where the system does not say.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub(crate) struct Usage {
+    /// Seconds that passed.
+    pub(crate) wall_s: f64,
+    /// Seconds that processors worked, for the program and for the system on its behalf.
+    pub(crate) cpu_s: Option<f64>,
+    /// The most memory that the process ever had at once.
+    pub(crate) peak_rss_bytes: Option<u64>,
+}
+
+/// Measures from its start.
+pub(crate) struct Meter {
+    started: Instant,
+    cpu: Option<Duration>,
+}
+
+impl Meter {
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now(), cpu: process().map(|(cpu, _)| cpu) }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let now = process();
+        let cpu = now.zip(self.cpu).map(|((now, _), start)| now.saturating_sub(start));
+        Usage {
+            wall_s: self.started.elapsed().as_secs_f64(),
+            cpu_s: cpu.map(|cpu| cpu.as_secs_f64()),
+            peak_rss_bytes: now.map(|(_, bytes)| bytes),
+        }
+    }
+}
+
+/// The processor time and the peak memory of this process so far.
+#[cfg(unix)]
+fn process() -> Option<(Duration, u64)> {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeVal;
+
+    let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
+    let duration = |time: TimeVal| {
+        let micros = u64::try_from(time.tv_usec()).unwrap_or(0);
+        Duration::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0)) + Duration::from_micros(micros)
+    };
+    // Kilobytes everywhere but on Apple's systems.
+    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    let bytes = u64::try_from(usage.max_rss()).ok()? * unit;
+    Some((duration(usage.user_time()) + duration(usage.system_time()), bytes))
+}
+
+#[cfg(not(unix))]
+fn process() -> Option<(Duration, u64)> {
+    None
+}
