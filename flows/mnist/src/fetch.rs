@@ -106,6 +106,15 @@ pub enum Fetched {
     },
 }
 
+impl std::fmt::Display for Fetched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AlreadyThere => f.write_str("already there"),
+            Self::Downloaded { received } => write!(f, "downloaded, {received} bytes now"),
+        }
+    }
+}
+
 /// Downloads the four files of the full data set into `directory`, which is created if need be.
 ///
 /// Files that are there with the right contents are left alone, others are replaced. `progress` is called when a
