@@ -134,6 +134,19 @@ mod tests {
         assert!(PrivateKey::from_bytes(&[0xff; 32]).is_none());
     }
 
+    /// The fields of every client state are of these types, or public.
+    #[test]
+    fn secrets_are_zeroized_on_drop() {
+        fn zeroized<T: zeroize::ZeroizeOnDrop>() {}
+        zeroized::<p256::SecretKey>();
+        zeroized::<p256::elliptic_curve::ecdh::SharedSecret<NistP256>>();
+        zeroized::<Zeroizing<[u8; 32]>>();
+        zeroized::<Zeroizing<Vec<u32>>>();
+        zeroized::<crate::RevealedShare>();
+        zeroized::<aes_siv::siv::Aes256Siv>();
+        zeroized::<aes::Aes128>();
+    }
+
     #[test]
     fn debug_is_redacted() {
         assert_eq!(format!("{:?}", PrivateKey::generate().unwrap()), "PrivateKey(redacted)");

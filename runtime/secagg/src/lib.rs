@@ -142,8 +142,8 @@
 //! A server that announced the survivors takes no further input (row 12): [`MaskedInputServer::announce`] consumed it.
 
 #![forbid(unsafe_code)]
-#![deny(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
-#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+#![deny(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::panic))]
 
 mod advertise_keys;
 mod aggregate;

@@ -61,7 +61,7 @@ impl FromStr for Threshold {
 ///
 /// Nothing in them is secret; [`digest`](Self::digest) goes into every key. They are checked by [`plan`](Self::plan).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct Parameters {
     #[serde(skip_serializing_if = "Threshold::is_default")]
     reconstruction_threshold: Threshold,
@@ -210,18 +210,18 @@ mod tests {
 
     #[test]
     fn serialized_by_their_documented_names() {
-        let json = r#"{"max-weight":1000,"clipping-range":8.0,"quantization-range":4194304,"modulus-range":4294967296,"min-cohort":3}"#;
+        let json = r#"{"max_weight":1000,"clipping_range":8.0,"quantization_range":4194304,"modulus_range":4294967296,"min_cohort":3}"#;
         assert_eq!(serde_json::to_string(&Parameters::new()).unwrap(), json);
         assert_eq!(serde_json::from_str::<Parameters>("{}").unwrap(), Parameters::new());
-        let count: Parameters = serde_json::from_str(r#"{"reconstruction-threshold": 4}"#).unwrap();
+        let count: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 4}"#).unwrap();
         assert_eq!(count.reconstruction_threshold(), Threshold::Count(4));
-        let fraction: Parameters = serde_json::from_str(r#"{"reconstruction-threshold": 0.5}"#).unwrap();
+        let fraction: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 0.5}"#).unwrap();
         assert_eq!(fraction.reconstruction_threshold(), Threshold::Fraction(0.5));
         for parameters in [count, fraction] {
             let text = serde_json::to_string(&parameters).unwrap();
             assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters);
         }
-        assert!(serde_json::from_str::<Parameters>(r#"{"max-wait": 4}"#).is_err());
+        assert!(serde_json::from_str::<Parameters>(r#"{"max_wait": 4}"#).is_err());
     }
 
     #[test]

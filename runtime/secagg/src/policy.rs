@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A site's own limits. The plan comes from the server's side; this does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct ClientPolicy {
     min_cohort: usize,
     min_threshold: usize,

@@ -8,7 +8,7 @@ use std::fmt;
 
 use rand::Rng;
 use thiserror::Error as ThisError;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::plan::Plan;
 
@@ -64,12 +64,6 @@ impl Quantized {
 impl fmt::Debug for Quantized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Quantized").field("entries", &self.entries.len()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Quantized {
-    fn drop(&mut self) {
-        self.clipped.zeroize();
     }
 }
 

@@ -15,7 +15,7 @@ use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use shamirsecretsharing::hazmat::combine_keyshares;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::error::Error;
 
@@ -61,6 +61,8 @@ impl Drop for RevealedShare {
         self.0.as_mut_slice().zeroize();
     }
 }
+
+impl ZeroizeOnDrop for RevealedShare {}
 
 impl fmt::Debug for RevealedShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

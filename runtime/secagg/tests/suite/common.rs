@@ -89,7 +89,6 @@ impl Cohort {
         Client::new(self.names[i].as_str(), self.plan, self.policy).unwrap()
     }
 
-
     /// Round 0.
     pub(crate) fn advertise(
         &mut self,
@@ -97,10 +96,10 @@ impl Cohort {
     ) -> (AdvertiseKeysServer, BTreeMap<usize, ShareKeysClient>) {
         let mut server = AdvertiseKeysServer::new(self.session, self.plan, self.names.clone()).unwrap();
         let mut clients = BTreeMap::new();
-        for i in 0..self.names.len() {
+        for (i, last) in last.iter().enumerate() {
             let (client, message) =
                 self.client(i).advertise_keys(self.session, &mut self.journals[i]).unwrap();
-            if last[i] >= Last::AdvertisesKeys {
+            if *last >= Last::AdvertisesKeys {
                 server.receive(&self.names[i], self.send(message)).unwrap();
                 clients.insert(i, client);
             }

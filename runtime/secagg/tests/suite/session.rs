@@ -151,7 +151,7 @@ fn promised(case: &Case, cohort: &Cohort) -> Result<Aggregate, Error> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 384, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_secure_sum_is_the_plain_sum_or_a_typed_error(case in cases()) {
