@@ -1,4 +1,5 @@
 //! The shipped sample, and data sets read from a folder.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first error")]
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Training on a part of the shipped sample.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first error")]
 
 use std::ops::ControlFlow;
 use std::thread;

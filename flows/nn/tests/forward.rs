@@ -1,4 +1,5 @@
 //! Forward passes against their definitions, against candle where that is right, and errors.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first error")]
 
 use candle_core::{DType, Device, Tensor, Var};
 use proptest::prelude::*;

@@ -2,6 +2,7 @@
 //!
 //! The scalar differentiated is `Σ rᵢ·layer(x)ᵢ` with fixed, different rᵢ: a plain sum would hide gradients
 //! that go to the wrong element.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first error")]
 
 use candle_core::{DType, Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;

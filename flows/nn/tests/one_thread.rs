@@ -1,5 +1,6 @@
 //! A network never leaves the thread that called it. The only test of its binary: it counts the process's threads.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first error")]
 
 use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
