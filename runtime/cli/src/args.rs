@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Args, Command, ValueEnum, value_parser};
 use clap_complete::Shell;
-use veilflow_spec::{InvalidName, Name};
+use veilflow_spec::{Format, InvalidName, Name};
 
 use crate::cohort::numbered;
 use crate::entry::Entry;
@@ -60,7 +60,7 @@ pub(crate) struct RunArgs {
 pub(crate) struct GraphArgs {
     /// How the flow is drawn: text, mermaid, dot or svg
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: String,
+    pub(crate) format: Format,
     /// Who takes part: names separated by commas, or a number of them
     #[arg(long, value_name = "NAMES|N")]
     pub(crate) collaborators: Option<Collaborators>,
@@ -69,11 +69,8 @@ pub(crate) struct GraphArgs {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// A table and a summary
     Table,
-    /// One JSON object
     Json,
-    /// The rows as comma-separated values
     Csv,
 }
 

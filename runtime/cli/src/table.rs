@@ -53,7 +53,7 @@ pub(crate) fn outline(
     rows.into_iter().for_each(|row| builder.push_record(row));
     let mut table = builder.build();
     let below_titles = HorizontalLine::new('=').left('+').intersection('+').right('+');
-    table.with(Style::ascii().remove_horizontals().horizontals([(1, below_titles)]));
+    table.with(Style::ascii().remove_horizontal().horizontals([(1, below_titles)]));
     table.modify(Rows::new(..), Alignment::left());
     for column in (0..columns).filter(|column| right(*column)) {
         table.modify(Columns::one(column), Alignment::right());

@@ -11,7 +11,10 @@ use crate::error::CliError;
 pub(super) fn graph(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
     let args = GraphArgs::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))?;
     let names = args.collaborators.map_or_else(|| flow.collaborators(), |named| named.0);
-    let _ = args.format;
     let flow = flow.describe(matches, &Cohort::new(names, DEFAULT_SEED, 1))?;
-    console.print(&flow.canonical_text())
+    let mut drawing = flow.draw(args.format);
+    if !drawing.ends_with('\n') {
+        drawing.push('\n');
+    }
+    console.print(&drawing)
 }
