@@ -1,2 +1,11 @@
-//! The `veilflow` command with every shipped flow.
-fn main() {}
+//! The `veilflow` command: the command line with every shipped flow.
+
+use std::process::ExitCode;
+
+use veilflow::cli::Registry;
+use veilflow_mnist::{FedavgMnist, SecaggMnist, dataset};
+
+fn main() -> ExitCode {
+    let registry = Registry::new().app(SecaggMnist).app(FedavgMnist).dataset(dataset());
+    veilflow::cli::main(registry.version(env!("CARGO_PKG_VERSION")))
+}

@@ -1,1 +1,48 @@
-//! Neural-network layers that are right and fast on a CPU, on candle.
+//! Neural-network layers that are right and fast on a CPU, on [candle](candle_core).
+//!
+//! candle supplies the tensors; every layer here is a candle custom operation with its own forward and
+//! backward pass. Three reasons not to use candle 0.11's own:
+//!
+//! - its `max_pool2d` hands a window's maximum a quarter of its gradient (for 2×2 windows), so that
+//!   a convolutional network hardly learns;
+//! - its convolution spends half of its time on an input gradient that the first layer does not need;
+//! - its products, its convolutions and, from 65,536 elements, its element-wise operations run on pools of
+//!   threads of their own. In a federation one process trains many participants side by side and decides itself
+//!   what runs together, so **a [`Sequential`] never leaves the thread that called it**.
+//!
+//! The functions ([`conv2d`], [`linear()`], …) also work under candle's `Tensor::backward`, which adds up large
+//! gradients on candle's pool; [`Sequential`] has a backward pass of its own, which does not.
+//!
+//! # Numbers
+//!
+//! The layers take `f32` and `f64` tensors on the CPU. Sums are formed in an order that the shapes
+//! alone decide, with separate multiplications and additions, and `exp` and `ln` are those of the
+//! `libm` package. The same inputs therefore give the same bits in every run, on any number of cores, and
+//! on every processor that computes IEEE 754.
+//!
+//! Shapes follow PyTorch: images are `[batch, channels, height, width]`, the weight of a convolution is
+//! `[out, in, kernel, kernel]`, that of a linear layer `[out, in]`. So does the default
+//! [initialisation](init) and the update rule of [`Sgd`].
+
+mod activation;
+mod convolution;
+mod element;
+mod error;
+mod gemm;
+pub mod init;
+mod layer;
+mod linear;
+mod loss;
+mod pooling;
+mod sequential;
+mod sgd;
+
+pub use activation::{log_softmax, relu};
+pub use convolution::conv2d;
+pub use error::{Error, Result};
+pub use layer::{Conv2d, Linear};
+pub use linear::linear;
+pub use loss::nll_loss;
+pub use pooling::max_pool2d;
+pub use sequential::{Layer, Sequential};
+pub use sgd::Sgd;

@@ -1,1 +1,193 @@
 //! Secure aggregation (SecAgg) as client and server roles without I/O.
+//!
+//! A server learns the weighted mean of its clients' vectors, and nothing about any one of them. This crate is the
+//! protocol of Bonawitz et al., *Practical Secure Aggregation for Privacy-Preserving Machine Learning* (CCS 2017,
+//! fig. 4), on the complete graph of up to 255 clients. It opens no socket, reads no clock and starts no thread: every
+//! step takes a message and returns the next one, and how messages travel is the caller's affair.
+//!
+//! | round | client | | server | papers |
+//! |---|---|---|---|---|
+//! | 0 advertise keys | [`Client::advertise_keys`] | → [`AdvertiseKeysMessage`] → | [`AdvertiseKeysServer`] | fig. 4, round 0 |
+//! | 1 share keys | [`ShareKeysClient::share_keys`] | ← [`RosterMessage`], [`ShareKeysMessage`] → | [`ShareKeysServer`] | fig. 4, round 1 |
+//! | | [`ReceiveSharesClient::receive_shares`] | ← [`SharesMessage`] | | fig. 4, round 2, first steps |
+//! | 2 masked input | [`MaskInputClient::mask_input`] | [`MaskedInputMessage`] → | [`MaskedInputServer`] | fig. 4, round 2 |
+//! | 3 consistency check | not yet | | | fig. 4, round 3 |
+//! | 4 unmask | [`UnmaskClient::unmask`] | ← [`SurvivorsMessage`], [`UnmaskMessage`] → | [`UnmaskServer`] | fig. 4, round 4 |
+//!
+//! Sparse neighbourhoods (SecAgg+, Bell et al., CCS 2020) and round 3 come next; each round is a module of its own, so
+//! that they have a place to go.
+//!
+//! # What is a type here
+//!
+//! - **The order of calls.** Every state is consumed by the step that follows it: a client cannot mask two inputs in a
+//!   session, or answer two unmask requests, because it no longer has what that would take.
+//! - **What may be sent.** What ends in `Message` is sent: it is serializable. What ends in `Client` is secret: it is
+//!   not, its `Debug` shows the session only, and it is zeroized when dropped.
+//! - **Who sent it.** No message carries its sender's name. The server's `receive` takes the name that the transport
+//!   authenticated.
+//!
+//! Keys, seeds and shares come from the operating system's generator only. The random generator that
+//! [`mask_input`](MaskInputClient::mask_input) takes rounds numbers and protects nothing, so a run can be repeated
+//! from its seed; the secure sum equals the plain one ([`FixedPointSum`]) of the same survivors bit for bit.
+//!
+//! # What it defends against, and what not yet
+//!
+//! Numbers are the rows of `SECURITY.md`. **The server is assumed to follow the protocol** and to be curious; up to
+//! t − 1 clients may tell it all they know.
+//!
+//! Here: 2 (one answer, one kind of share per member), 6 (no input is masked twice, sessions only go forward), 7
+//! (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad inputs are refused at the client),
+//! 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel masked; only [`Error::code`] may
+//! leave a site), 12 (a late input stays closed), 14 (fewer than t answers give an error and no sum). In part: 1 (masks
+//! of different models do not cancel), 13 (rebuilt masking keys are checked; seeds only where more than t answer).
+//!
+//! Not yet: signatures of any kind, hence 4 (substituted keys), 13 (blame) and the consistency check of 3; 5 needs
+//! SecAgg+; 18 (differences of cohorts over rounds). **A server that lies about keys or survivors is not stopped.**
+//!
+//! # Three clients in one process
+//!
+//! ```
+//! use rand::SeedableRng as _;
+//! use veilflow_secagg::*;
+//!
+//! let plan = Parameters::new().with_max_weight(100).plan(3, Layout::new(1, 2))?;
+//! let session = Session::generate(0)?;
+//! let names = ["ana", "ben", "eve"];
+//! let mut journals = [MemoryJournal::new(), MemoryJournal::new(), MemoryJournal::new()];
+//!
+//! // Round 0: fresh keys.
+//! let mut server = AdvertiseKeysServer::new(session, plan, names)?;
+//! let mut clients = Vec::new();
+//! for (name, journal) in names.into_iter().zip(&mut journals) {
+//!     let client = Client::new(name, plan, ClientPolicy::default())?;
+//!     let (client, message) = client.advertise_keys(session, journal)?;
+//!     server.receive(name, message)?;
+//!     clients.push((name, client));
+//! }
+//! let (mut server, roster) = server.freeze()?;
+//!
+//! // Round 1: sealed shares of both secrets.
+//! let mut sharing = Vec::new();
+//! for (name, client) in clients {
+//!     let (client, message) = client.share_keys(&roster)?;
+//!     server.receive(name, message)?;
+//!     sharing.push((name, client));
+//! }
+//! let (mut server, shares) = server.deliver()?;
+//!
+//! // Round 2: masked inputs.
+//! let model = ModelDigest::of_f32(&[0.0, 0.0]);
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(42);
+//! let mut masked = Vec::new();
+//! for (((name, client), journal), weight) in sharing.into_iter().zip(&mut journals).zip([10, 20, 70]) {
+//!     let client = client.receive_shares(&shares[name])?;
+//!     let input = Input { weight, scalars: &[0.5], vector: &[1.0, weight as f32 / 100.0] };
+//!     let id = InputId::of_parts([b"round 0".as_slice(), model.as_bytes()]);
+//!     let (client, message) = client.mask_input(model, id, &input, &mut rng, journal)?;
+//!     server.receive(name, message)?;
+//!     masked.push((name, client));
+//! }
+//! let (mut server, survivors) = server.announce()?;
+//!
+//! // Round 4: what takes the masks off the sum, and off nothing else.
+//! for (name, client) in masked {
+//!     server.receive(name, client.unmask(&survivors)?)?;
+//! }
+//! let aggregate = server.aggregate(model)?;
+//! assert_eq!(aggregate.total_weight(), 100);
+//! assert!((aggregate.mean()[1] - 0.54).abs() < 1e-4);
+//! assert!((aggregate.scalars()[0] - 0.5).abs() <= aggregate.max_error());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What does not compile
+//!
+//! A client's state is not serializable:
+//!
+//! ```compile_fail,E0277
+//! fn send<M: serde::Serialize>(_: M) {}
+//! fn leak(client: veilflow_secagg::MaskInputClient) {
+//!     send(client);
+//! }
+//! ```
+//!
+//! Nor is a quantized input that has no mask yet:
+//!
+//! ```compile_fail,E0277
+//! fn send<M: serde::Serialize>(_: M) {}
+//! fn leak(input: veilflow_secagg::Quantized) {
+//!     send(input);
+//! }
+//! ```
+//!
+//! A client answers one unmask request (`SECURITY.md`, row 2):
+//!
+//! ```compile_fail,E0382
+//! use veilflow_secagg::{SurvivorsMessage, UnmaskClient};
+//! fn twice(client: UnmaskClient, one: &SurvivorsMessage, other: &SurvivorsMessage) {
+//!     let _ = client.unmask(one);
+//!     let _ = client.unmask(other);
+//! }
+//! ```
+//!
+//! and is not copied on the way:
+//!
+//! ```compile_fail,E0277
+//! fn copy<C: Clone>(_: C) {}
+//! fn keep(client: veilflow_secagg::UnmaskClient) {
+//!     copy(client);
+//! }
+//! ```
+//!
+//! A server that announced the survivors takes no further input (row 12): [`MaskedInputServer::announce`] consumed it.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::panic))]
+
+mod advertise_keys;
+mod aggregate;
+mod cohort;
+mod derive;
+mod digest;
+mod entries;
+mod error;
+mod journal;
+mod keys;
+mod mask;
+mod masked_input;
+mod parameters;
+mod plan;
+mod policy;
+mod quantize;
+mod receive_shares;
+mod redacted;
+mod roster;
+mod sealing;
+mod session;
+mod shamir;
+mod share_keys;
+mod transcript;
+mod unmask;
+#[cfg(test)]
+mod vectors;
+
+pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
+pub use aggregate::{Aggregate, FixedPointSum};
+pub use digest::{InputId, ModelDigest};
+pub use error::{Error, Stage};
+pub use journal::{InputJournal, MemoryJournal};
+pub use keys::EncodedKey;
+pub use mask::expand_mask_and_add;
+pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
+pub use parameters::{Parameters, Threshold};
+pub use plan::{Layout, Plan, PlanError};
+pub use policy::ClientPolicy;
+pub use quantize::{Input, InputError, Quantized};
+pub use receive_shares::ReceiveSharesClient;
+pub use roster::{RosterEntry, RosterMessage};
+pub use sealing::{SealedShare, ShareKind};
+pub use session::Session;
+pub use shamir::RevealedShare;
+pub use share_keys::{SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage};
+pub use unmask::{SurvivorsMessage, UnmaskClient, UnmaskMessage, UnmaskServer};

@@ -1,5 +1,6 @@
 //! The flow: a value, built by methods whose types say where control is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -8,14 +9,16 @@ use std::time::Duration;
 use crate::check::{self, InvalidFlow, Problem};
 use crate::context::Placement;
 use crate::description::FlowDescription;
+use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::graph::{self, Block, CollaboratorNode, Fan, Fork, Graph, Node, NodeInfo, Repeat};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Missing};
 use crate::message::Message;
+use crate::name::Name;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
 use crate::step::{AggregatorStep, CollaboratorStep};
-use crate::transition::{Choice, Closes, FanOut, Report, Transition};
+use crate::transition::{Choice, Closes, FanOut, Report, SameEnd, Transition};
 
 /// A flow between the aggregator `A` and collaborators `C`, from `Params` to `Report`.
 ///
@@ -107,7 +110,8 @@ impl NamedFlow {
             blocks: Vec::new(),
             problems: Vec::new(),
         };
-        AtAggregator::<A, C, P, P>::at(graph, String::new()).then(step)
+        let params = graph.params.clone();
+        AtAggregator::<A, C, P, P>::at(graph, String::new(), params).then(step)
     }
 }
 
@@ -117,16 +121,19 @@ pub struct AtAggregator<A, C, Entry, Now> {
     graph: Graph<A, C>,
     /// The path of the block around this one, with its dot.
     prefix: String,
+    now: Schema,
     types: PhantomData<fn(Entry) -> Now>,
 }
 
-impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A, C, Entry, Now> {
-    fn at(graph: Graph<A, C>, prefix: String) -> Self {
-        Self { graph, prefix, types: PhantomData }
+// Here and below, a bound stands at the method that needs it: with a bound on the whole block, one step that
+// returns the wrong type would bring an error for every method after it.
+impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A, C, Entry, Now> {
+    fn at(graph: Graph<A, C>, prefix: String, now: Schema) -> Self {
+        Self { graph, prefix, now, types: PhantomData }
     }
 
-    fn next<O>(self) -> AtAggregator<A, C, Entry, O> {
-        AtAggregator { graph: self.graph, prefix: self.prefix, types: PhantomData }
+    fn next<O: Transition>(self) -> AtAggregator<A, C, Entry, O> {
+        AtAggregator { graph: self.graph, prefix: self.prefix, now: transition::<O>(), types: PhantomData }
     }
 
     fn path(&self) -> String {
@@ -138,7 +145,7 @@ impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A,
         mut self,
         step: impl AggregatorStep<A, Now, O, By>,
     ) -> AtAggregator<A, C, Entry, O> {
-        let node = aggregator_node(self.path(), transition::<Now>(), step);
+        let node = aggregator_node(self.path(), self.now.clone(), step);
         self.graph.blocks.push(Block::Step(node));
         self.next()
     }
@@ -157,6 +164,7 @@ impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A,
             graph: self.graph,
             prefix: self.prefix,
             address: graph::address::<Now>,
+            gather: graph::gather::<O>,
             task: vec![node],
             quorum: Quorum::ALL,
             deadline: None,
@@ -175,7 +183,7 @@ impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A,
         B::Last: Closes<Now>,
     {
         let path = self.path();
-        let (blocks, problems) = self.inner(format!("{path}."), body);
+        let (blocks, problems) = self.inner(format!("{path}."), self.now.clone(), body);
         self.graph.problems.extend(problems);
         let close = graph::close::<Now, B::Last>;
         self.graph.blocks.push(Block::Repeat(Repeat { path: path.into(), body: blocks, close }));
@@ -192,13 +200,14 @@ impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A,
     where
         Now: Choice,
         Y: Body<A, C, Now::Yes, Last = O>,
-        N: Body<A, C, Now::No, Last = O>,
+        N: Body<A, C, Now::No>,
+        N::Last: SameEnd<O>,
         O: Transition,
     {
         let path = self.path();
-        let (yes, problems) = self.inner(format!("{path}.yes."), yes);
+        let (yes, problems) = self.inner(format!("{path}.yes."), transition::<Now::Yes>(), yes);
         self.graph.problems.extend(problems);
-        let (no, problems) = self.inner(format!("{path}.no."), no);
+        let (no, problems) = self.inner(format!("{path}.no."), transition::<Now::No>(), no);
         self.graph.problems.extend(problems);
         self.graph.blocks.push(Block::Branch(Fork {
             path: path.into(),
@@ -209,9 +218,10 @@ impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A,
         self.next()
     }
 
-    fn inner<From: Transition, B: Body<A, C, From>>(
+    fn inner<From: Send + 'static, B: Body<A, C, From>>(
         &self,
         prefix: String,
+        from: Schema,
         body: impl FnOnce(AtAggregator<A, C, From, From>) -> B,
     ) -> (Vec<Block<A, C>>, Vec<Problem>) {
         let empty = Graph {
@@ -223,7 +233,7 @@ impl<A: 'static, C: 'static, Entry: Transition, Now: Transition> AtAggregator<A,
             blocks: Vec::new(),
             problems: Vec::new(),
         };
-        let inner = body(AtAggregator::at(empty, prefix)).into_builder().graph;
+        let inner = body(AtAggregator::at(empty, prefix, from)).into_builder().graph;
         (inner.blocks, inner.problems)
     }
 
@@ -275,25 +285,30 @@ pub struct AtCollaborators<A, C, Entry, T> {
     graph: Graph<A, C>,
     prefix: String,
     path: String,
-    address: fn(graph::Value) -> crate::error::Result<graph::Addressed>,
+    address: fn(graph::Value) -> Result<graph::Addressed>,
+    gather: fn(BTreeMap<Name, graph::Value>, Vec<Missing>) -> Result<graph::Value>,
     task: Vec<CollaboratorNode<C>>,
     quorum: Quorum,
     deadline: Option<Duration>,
     types: PhantomData<fn(Entry) -> T>,
 }
 
-impl<A: 'static, C: 'static, Entry: Transition, T: Message> AtCollaborators<A, C, Entry, T> {
+impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<A, C, Entry, T> {
     /// A further step on the same collaborator. What passes between the two never leaves the site.
     pub fn then<O: Message, By>(
         mut self,
         step: impl CollaboratorStep<C, T, O, By>,
-    ) -> AtCollaborators<A, C, Entry, O> {
+    ) -> AtCollaborators<A, C, Entry, O>
+    where
+        T: Message,
+    {
         self.task.push(collaborator_node(format!("{}.{}", self.path, self.task.len()), step));
         AtCollaborators {
             graph: self.graph,
             prefix: self.prefix,
             path: self.path,
             address: self.address,
+            gather: graph::gather::<O>,
             task: self.task,
             quorum: self.quorum,
             deadline: self.deadline,
@@ -327,7 +342,8 @@ impl<A: 'static, C: 'static, Entry: Transition, T: Message> AtCollaborators<A, C
         mut self,
         step: impl AggregatorStep<A, Inputs<T>, O, By>,
     ) -> AtAggregator<A, C, Entry, O> {
-        let input = Schema::container("Inputs<", &[Schema::of::<T>()], ">");
+        let returned: Vec<_> = self.task.last().map(|node| node.info().output.clone()).into_iter().collect();
+        let input = Schema::container("Inputs<", &returned, ">");
         let join = aggregator_node(format!("{}.join", self.path), input, step);
         self.graph.blocks.push(Block::Fan(Fan {
             path: self.path.into(),
@@ -335,11 +351,32 @@ impl<A: 'static, C: 'static, Entry: Transition, T: Message> AtCollaborators<A, C
             task: self.task.into(),
             quorum: self.quorum,
             deadline: self.deadline,
-            gather: graph::gather::<T>,
+            gather: self.gather,
             join,
         }));
-        AtAggregator { graph: self.graph, prefix: self.prefix, types: PhantomData }
+        AtAggregator { graph: self.graph, prefix: self.prefix, now: transition::<O>(), types: PhantomData }
     }
+
+    /// Exists for what the compiler says about it: a flow ends at the aggregator, after a join.
+    #[doc(hidden)]
+    pub fn end<F>(self) -> F
+    where
+        Self: Joined<F>,
+    {
+        self.end_joined()
+    }
+}
+
+/// A fan-out that has been joined: none. Its message is what a flow without its last join is told.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a flow ends at the aggregator, and this one ends at the collaborators",
+    label = "the join is missing before this",
+    note = "take in what the collaborators return: `.foreach(..).join(..).end()`"
+)]
+pub trait Joined<F> {
+    #[doc(hidden)]
+    fn end_joined(self) -> F;
 }
 
 fn transition<T: Transition>() -> Schema {

@@ -40,7 +40,7 @@ pub use schema::{Schema, Schemas};
 pub use signal::{Cell, Row, Signal, SignalSink};
 pub use step::{AggregatorStep, ByReference, ByValue, CollaboratorStep, Received};
 pub use tensor::{Count, ShapeMismatch, Tensor};
-pub use transition::{Branch, Choice, Closes, FanOut, Foreach, Loop, Report, Transition};
+pub use transition::{Branch, Choice, Closes, FanOut, Foreach, Loop, Report, SameEnd, Transition};
 /// Derives [`Message`](trait@Message).
 pub use veilflow_derive::Message;
 

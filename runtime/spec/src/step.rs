@@ -19,10 +19,12 @@ pub enum ByReference {}
 
 /// A step of the aggregator `A` from `In` to `Out`. `By` is how the input is taken; the compiler finds it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot stand here: this step runs on the aggregator `{A}` and receives `{In}`",
-    label = "not a step of `{A}` that receives `{In}`",
-    note = "the shape of an aggregator's step: `fn(&mut {A}, {In}, &Context) -> Result<Out>`, or with `&{In}`",
-    note = "a collaborator's step is added with `.foreach(..)`; the step after it with `.then(..)`"
+    message = "this step does not fit: here it runs on the aggregator `{A}` and receives `{In}`",
+    label = "not of the form `fn(&mut {A}, {In}, &Context) -> Result<..>`",
+    note = "compare its parts: a method of `{A}`; then `{In}` or `&{In}`, which is what the step before gives; \
+            then `&Context`; it returns a `Result`",
+    note = "a step of a collaborator is added with `.foreach(..)`, and the next one on the same collaborator \
+            with `.then(..)` behind it"
 )]
 pub trait AggregatorStep<A, In, Out, By>: Send + Sync + 'static {
     /// Runs the step.
@@ -65,10 +67,11 @@ pub enum Received<In> {
 
 /// A step of the collaborator `C` from `In` to `Out`. `By` is how the input is taken; the compiler finds it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot stand here: this step runs on the collaborators (`{C}`) and receives `{In}`",
-    label = "not a step of `{C}` that receives `{In}`",
-    note = "the shape of a collaborator's step: `fn(&mut {C}, {In}, &Context) -> Result<Out>`, or with `&{In}`",
-    note = "a step of the aggregator joins what the collaborators return: `.join(..)`"
+    message = "this step does not fit: here it runs on each collaborator and receives `{In}`",
+    label = "not of the form `fn(&mut Collaborator, {In}, &Context) -> Result<..>`",
+    note = "compare its parts: a method of the collaborator, the second type of the `Flow`; then `{In}` or \
+            `&{In}`, which is what the step before gives; then `&Context`; it returns a `Result`",
+    note = "a step of the aggregator takes what the collaborators return with `.join(..)`"
 )]
 pub trait CollaboratorStep<C, In, Out, By>: Send + Sync + 'static {
     /// Runs the step.

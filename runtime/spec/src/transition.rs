@@ -9,15 +9,17 @@ use crate::schema::{Schema, Schemas};
 /// What an aggregator's step returns: a message for the next step, a fan-out, a loop's verdict or a branch.
 #[diagnostic::on_unimplemented(
     message = "an aggregator's step cannot return `{Self}`",
-    label = "not a transition",
+    label = "neither a message nor a decision about where to go next",
     note = "return a message (`#[derive(Clone, Serialize, Deserialize, Message)]`), \
-            `Foreach<message>`, `Loop<again, done>` or `Branch<yes, no>`"
+            `Foreach<message>`, `Loop<again, done>` or `Branch<yes, no>`",
+    note = "what the aggregator keeps to itself stays in its own fields"
 )]
 pub trait Transition: Send + 'static {
     /// The shape of the value, for descriptions and the fingerprint.
     fn transition_schema(schemas: &mut Schemas) -> Schema;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Message> Transition for T {
     fn transition_schema(schemas: &mut Schemas) -> Schema {
         T::schema(schemas)
@@ -173,4 +175,15 @@ impl<Yes: Transition, No: Transition> Choice for Branch<Yes, No> {
 )]
 pub trait Report: Message {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Message> Report for T {}
+
+/// The end of a branch's second arm, which must have the type of the first.
+#[diagnostic::on_unimplemented(
+    message = "the arms of a branch end in one type, and these end in `{First}` and in `{Self}`",
+    label = "the first arm ends in `{First}`, the second in `{Self}`",
+    note = "let the last steps of both arms return the same type; an enum can tell the two outcomes apart"
+)]
+pub trait SameEnd<First> {}
+
+impl<T> SameEnd<T> for T {}

@@ -54,9 +54,11 @@ fn edge(Edge { from, to, lines, kind }: &Edge, text: &mut String) {
     let style = match kind {
         Kind::Local => "color=\"#475569\"",
         Kind::Crossing => "color=\"#b45309\", fontcolor=\"#92400e\", penwidth=2",
-        Kind::Back => "color=\"#475569\", style=dashed",
+        Kind::Back => "color=\"#475569\", style=dashed, constraint=false",
     };
-    let _ = writeln!(text, "    {from} -> {to} [label={}, {style}];", quoted(lines));
+    // A space keeps the text off the line beside it.
+    let lines: Vec<_> = lines.iter().map(|line| format!(" {line} ")).collect();
+    let _ = writeln!(text, "    {from} -> {to} [label={}, {style}];", quoted(&lines));
 }
 
 /// Shape, fill and line.

@@ -22,6 +22,8 @@ const CROSSING: usize = 30;
 const INSET: usize = 30;
 /// The same on the right.
 const INSET_RIGHT: usize = 12;
+/// Between a frame and one below it.
+const BETWEEN_FRAMES: usize = 8;
 /// The height of a frame's tab.
 const TAB: usize = 20;
 /// The widest letter of a step's name, and of a message's.
@@ -307,7 +309,7 @@ impl Page {
         let end = self.y;
         self.path("local", &[(spine, end), (gutter, end), (gutter, start), (spine - 3, start)]);
         self.words("type", gutter + 12, end - 7, &format!("Again {}", label(again)));
-        self.y = end + 16;
+        self.y = end + 12;
         self.frame("repeat", depth, top);
         self.decided = vec!["Done"];
     }
@@ -348,7 +350,7 @@ impl Page {
         self.y -= 4;
         self.frame("branch", depth, top);
         // The line goes on from the frame, which both arms end in.
-        self.exit = self.y;
+        self.exit = self.y - BETWEEN_FRAMES;
         self.decided = Vec::new();
     }
 
@@ -404,6 +406,7 @@ impl Page {
             top + 14,
             self.back
         );
+        self.y += BETWEEN_FRAMES;
     }
 
     fn rect(&mut self, class: &str, (x, y): (usize, usize), radius: usize) {

@@ -17,7 +17,7 @@
 
 use std::path::Path;
 
-use veilflow::{FlowDescription, Format};
+use veilflow_spec::{FlowDescription, Format};
 
 /// Compares the flow with `NAME.canonical.txt`, `NAME.txt`, `NAME.mmd`, `NAME.dot` and `NAME.svg` in `folder`.
 pub(crate) fn check(folder: impl AsRef<Path>, flow: &FlowDescription) {

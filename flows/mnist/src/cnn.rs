@@ -1,0 +1,192 @@
+//! The convolutional network of the tutorial.
+
+use candle_core::{Device, Tensor};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use veilflow_nn::{Conv2d, Layer, Linear, Sequential, Sgd};
+
+use crate::dataset::{IMAGE_PIXELS, IMAGE_SIDE};
+use crate::{Error, Result};
+
+/// Name and shape of each parameter, in PyTorch's `state_dict` order.
+const PARAMETERS: [(&str, &[usize]); 8] = [
+    ("conv1.weight", &[10, 1, 5, 5]),
+    ("conv1.bias", &[10]),
+    ("conv2.weight", &[20, 10, 5, 5]),
+    ("conv2.bias", &[20]),
+    ("fc1.weight", &[50, 320]),
+    ("fc1.bias", &[50]),
+    ("fc2.weight", &[10, 50]),
+    ("fc2.bias", &[10]),
+];
+
+/// One parameter of a [`Cnn`], copied out of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name in PyTorch's `state_dict`, such as `conv1.weight`.
+    pub name: &'static str,
+    /// Its shape: `[out, in, k, k]` or `[out, in]` for weights, `[out]` for biases.
+    pub shape: &'static [usize],
+    /// Its values, the last dimension fastest.
+    pub data: Vec<f32>,
+}
+
+/// A small convolutional network for digits, with 21,840 parameters:
+///
+/// ```text
+/// [batch, 1, 28, 28]  convolution 1→10, 5×5 → max-pool 2×2 → ReLU
+/// [batch, 10, 12, 12] convolution 10→20, 5×5 → max-pool 2×2 → ReLU
+/// [batch, 320]        linear → ReLU
+/// [batch, 50]         linear → log-softmax
+/// [batch, 10]
+/// ```
+///
+/// It is not `Clone`: candle's variables share their memory. [`Cnn::from_flat`] makes an independent copy.
+#[derive(Debug)]
+pub struct Cnn {
+    network: Sequential,
+}
+
+impl Cnn {
+    /// The number of parameters.
+    pub const PARAMETERS: usize = 21_840;
+
+    /// A network with PyTorch's default initialisation, drawn from `seed`: the same on every machine.
+    ///
+    /// # Errors
+    ///
+    /// If memory for the parameters cannot be had.
+    pub fn new(seed: u64) -> Result<Self> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let network = Sequential::new(vec![
+            Layer::Conv2d(Conv2d::new(1, 10, 5, &mut rng)?),
+            Layer::MaxPool2d { size: 2 },
+            Layer::Relu,
+            Layer::Conv2d(Conv2d::new(10, 20, 5, &mut rng)?),
+            Layer::MaxPool2d { size: 2 },
+            Layer::Relu,
+            Layer::Flatten,
+            Layer::Linear(Linear::new(320, 50, &mut rng)?),
+            Layer::Relu,
+            Layer::Linear(Linear::new(50, 10, &mut rng)?),
+            Layer::LogSoftmax,
+        ]);
+        Ok(Self { network })
+    }
+
+    /// A network with the given parameters, as [`Self::to_flat`] returns them.
+    ///
+    /// # Errors
+    ///
+    /// Unless there are [`Self::PARAMETERS`] values.
+    pub fn from_flat(values: &[f32]) -> Result<Self> {
+        let mut cnn = Self::new(0)?;
+        cnn.load_flat(values)?;
+        Ok(cnn)
+    }
+
+    /// The parameters with their names and shapes, in PyTorch's order: `conv1.weight`, `conv1.bias`, `conv2.weight`,
+    /// …, `fc2.bias`.
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot read its own tensors.
+    pub fn parameters(&self) -> Result<Vec<Parameter>> {
+        let copy = |((name, shape), parameter): (&(&'static str, &'static [usize]), &candle_core::Var)| {
+            Ok(Parameter { name, shape, data: values_of(parameter)? })
+        };
+        PARAMETERS.iter().zip(self.network.parameters()).map(copy).collect()
+    }
+
+    /// All parameters in one vector, in the order of [`Self::parameters`].
+    ///
+    /// # Errors
+    ///
+    /// If candle cannot read its own tensors.
+    pub fn to_flat(&self) -> Result<Vec<f32>> {
+        let mut flat = Vec::with_capacity(Self::PARAMETERS);
+        for parameter in self.network.parameters() {
+            flat.append(&mut values_of(parameter)?);
+        }
+        Ok(flat)
+    }
+
+    /// Sets all parameters, given in the order of [`Self::to_flat`].
+    ///
+    /// # Errors
+    ///
+    /// Unless there are [`Self::PARAMETERS`] values. The network is unchanged then.
+    pub fn load_flat(&mut self, values: &[f32]) -> Result<()> {
+        if values.len() != Self::PARAMETERS {
+            return Err(Error::ModelLength { expected: Self::PARAMETERS, got: values.len() });
+        }
+        let mut rest = values;
+        for parameter in self.network.parameters() {
+            let (values, after) = rest.split_at(parameter.elem_count());
+            rest = after;
+            let tensor = Tensor::from_slice(values, parameter.shape(), &Device::Cpu);
+            parameter.set(&tensor.map_err(veilflow_nn::Error::from)?).map_err(veilflow_nn::Error::from)?;
+        }
+        Ok(())
+    }
+
+    /// The log-probability of each digit for each image: `[batch · 784]` pixels → `[batch · 10]`.
+    pub(crate) fn log_probabilities(&self, pixels: &[f32]) -> Result<Vec<f32>> {
+        let output = self.network.forward(&images(pixels)?)?;
+        values_of(&output)
+    }
+
+    /// One step of `sgd` on a batch of `[batch · 784]` pixels. Returns the batch's mean loss before the step.
+    pub(crate) fn train_batch(&mut self, sgd: &mut Sgd, pixels: &[f32], labels: &[u32]) -> Result<f32> {
+        let (loss, gradients) = self.network.loss_and_gradients(&images(pixels)?, labels)?;
+        sgd.step(self.network.parameters(), &gradients)?;
+        Ok(loss.to_scalar().map_err(veilflow_nn::Error::from)?)
+    }
+}
+
+fn images(pixels: &[f32]) -> Result<Tensor> {
+    let shape = (pixels.len() / IMAGE_PIXELS, 1, IMAGE_SIDE, IMAGE_SIDE);
+    Ok(Tensor::from_slice(pixels, shape, &Device::Cpu).map_err(veilflow_nn::Error::from)?)
+}
+
+fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
+    let values = tensor.flatten_all().and_then(|flat| flat.to_vec1());
+    Ok(values.map_err(veilflow_nn::Error::from)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_are_those_of_the_tutorial() {
+        let cnn = Cnn::new(42).unwrap();
+        let parameters = cnn.parameters().unwrap();
+        assert_eq!(parameters.len(), PARAMETERS.len());
+        for (parameter, var) in parameters.iter().zip(cnn.network.parameters()) {
+            assert_eq!(parameter.shape, var.dims(), "{}", parameter.name);
+            assert_eq!(parameter.data.len(), parameter.shape.iter().product::<usize>());
+        }
+        let flat = cnn.to_flat().unwrap();
+        assert_eq!(flat.len(), Cnn::PARAMETERS);
+        assert_eq!(flat, parameters.into_iter().flat_map(|parameter| parameter.data).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_copy_is_independent() {
+        let original = Cnn::new(1).unwrap();
+        let flat = original.to_flat().unwrap();
+        let mut copy = Cnn::from_flat(&flat).unwrap();
+        copy.load_flat(&vec![0.5; Cnn::PARAMETERS]).unwrap();
+        assert_eq!(original.to_flat().unwrap(), flat);
+        assert_eq!(copy.to_flat().unwrap(), vec![0.5; Cnn::PARAMETERS]);
+        assert_ne!(Cnn::new(2).unwrap().to_flat().unwrap(), flat);
+    }
+
+    #[test]
+    fn a_wrong_number_of_values_is_refused() {
+        let mut cnn = Cnn::new(1).unwrap();
+        let error = cnn.load_flat(&[0.0; 7]).unwrap_err();
+        assert_eq!(error.to_string(), "the model has 21840 parameters, got 7 values");
+    }
+}

@@ -1,0 +1,107 @@
+//! Federated averaging without secure aggregation: the aggregator sees each site's update and scores.
+//!
+//! It trains as [`secure_aggregation_mnist`](crate::secure_aggregation_mnist) does, for comparison.
+
+use serde::{Deserialize, Serialize};
+use veilflow::prelude::*;
+
+use crate::report::add_row;
+use crate::{LocalTraining, Scores, TrainedModel};
+
+/// The aggregator's state.
+pub struct Server {
+    model: Vec<f32>,
+    rounds: u32,
+    results: Vec<Scores>,
+}
+
+/// What a site gives away after training.
+#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+pub struct Update {
+    /// By how much training changed each parameter.
+    pub change: Tensor,
+    /// The number of examples: the site's weight in the mean.
+    pub examples: u64,
+    /// The site's scores.
+    pub scores: Scores,
+}
+
+/// A collaborator: what it holds stays where it is.
+pub struct Site(LocalTraining);
+
+impl Server {
+    /// An aggregator that starts from `model`.
+    pub fn new(model: Vec<f32>) -> Self {
+        Self { model, rounds: 0, results: Vec::new() }
+    }
+
+    fn start(&mut self, rounds: u32, _cx: &Context) -> Result<Foreach<Tensor>> {
+        self.rounds = rounds;
+        Ok(Foreach::all(Tensor::vector(self.model.clone())))
+    }
+
+    fn join(&mut self, updates: Inputs<Update>, cx: &Context) -> Result<Loop<Foreach<Tensor>, TrainedModel>> {
+        let total: u64 = updates.values().map(|update| update.examples).sum();
+        let mean = |pick: &dyn Fn(&Update) -> f64| {
+            let weighted = updates.values().map(|update| update.examples as f64 * pick(update));
+            weighted.sum::<f64>() / total as f64
+        };
+        let scores = Scores {
+            aggregated_model: mean(&|update| update.scores.aggregated_model),
+            train_loss: mean(&|update| update.scores.train_loss),
+            local_model: mean(&|update| update.scores.local_model),
+        };
+        let mut change = vec![0.0_f64; self.model.len()];
+        for update in updates.values() {
+            let part = update.examples as f64 / total as f64;
+            for (sum, value) in change.iter_mut().zip(update.change.values()) {
+                *sum += part * f64::from(*value);
+            }
+        }
+        for (parameter, change) in self.model.iter_mut().zip(change) {
+            *parameter += change as f32;
+        }
+        add_row(&scores, cx);
+        self.results.push(scores);
+        if cx.round() + 1 < self.rounds {
+            return Ok(Loop::Again(Foreach::all(Tensor::vector(self.model.clone()))));
+        }
+        Ok(Loop::Done(TrainedModel::new(&self.model, std::mem::take(&mut self.results))?))
+    }
+}
+
+impl Site {
+    /// A site that trains on its own digits.
+    pub fn new(training: LocalTraining) -> Self {
+        Self(training)
+    }
+
+    fn aggregated_model_validation(&mut self, model: &Tensor, cx: &Context) -> Result<()> {
+        self.0.receive(model)?;
+        self.0.validate_aggregated_model(cx)
+    }
+
+    fn train(&mut self, (): (), cx: &Context) -> Result<()> {
+        self.0.train(cx)
+    }
+
+    fn local_model_validation(&mut self, (): (), cx: &Context) -> Result<Update> {
+        self.0.validate_local_model(cx)?;
+        let change = Tensor::vector(self.0.update()?);
+        Ok(Update { change, examples: self.0.examples(), scores: self.0.scores() })
+    }
+}
+
+/// The flow. Its parameter is the number of rounds, at least 1.
+pub fn fedavg_mnist() -> Flow<Server, Site, u32, TrainedModel> {
+    Flow::new("fedavg-mnist", 1)
+        .start(Server::start)
+        .repeat(|round| {
+            round
+                .foreach(Site::aggregated_model_validation)
+                .then(Site::train)
+                .then(Site::local_model_validation)
+                .join(Server::join)
+        })
+        .end()
+}

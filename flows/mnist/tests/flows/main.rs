@@ -1,0 +1,7 @@
+//! The two flows on LocalRuntime, on real digits.
+
+mod confidentiality;
+mod dropouts;
+mod golden_files;
+mod same_model;
+mod support;

@@ -1,0 +1,78 @@
+//! Runs of the flows on a part of the sample.
+
+use veilflow::cli::{App, Cohort};
+use veilflow::prelude::*;
+use veilflow::secagg::{ClientPolicy, Layout, Parameters, Plan, Threshold};
+use veilflow_mnist::fedavg_mnist::{self, fedavg_mnist};
+use veilflow_mnist::secure_aggregation_mnist::{
+    Needed, SCALARS, Server, Site, secure_aggregation_mnist,
+};
+use veilflow_mnist::{Cnn, Hyperparameters, LocalTraining, MnistData, SecaggMnist, TrainedModel};
+
+pub(crate) const SEED: u64 = 42;
+pub(crate) const TRAIN: usize = 600;
+pub(crate) const TEST: usize = 200;
+
+pub(crate) fn names(count: usize) -> Vec<Name> {
+    (0..count).map(|i| Name::from(format!("site-{i}"))).collect()
+}
+
+fn training(sites: usize) -> impl Fn(&Name) -> Result<LocalTraining> {
+    let data = MnistData::sample().unwrap().limited(Some(TRAIN), Some(TEST)).unwrap();
+    let names = names(sites);
+    move |name| {
+        let index = names.iter().position(|known| known == name).unwrap();
+        let hyperparameters = Hyperparameters { batch_size: 32, learning_rate: 0.01, momentum: 0.5 };
+        Ok(LocalTraining::new(data.shard(index, sites)?, hyperparameters)?)
+    }
+}
+
+fn model() -> Vec<f32> {
+    Cnn::new(SEED).unwrap().to_flat().unwrap()
+}
+
+/// A plan for the sites of the tests.
+pub(crate) fn plan(sites: usize, threshold: Threshold) -> Plan {
+    let parameters = Parameters::new()
+        .with_reconstruction_threshold(threshold)
+        .with_min_cohort(sites.min(3))
+        .with_max_weight(TRAIN.div_ceil(sites) as u64);
+    parameters.plan(sites, Layout::new(SCALARS, Cnn::PARAMETERS)).unwrap()
+}
+
+pub(crate) fn secure_flow(plan: &Plan) -> Flow<Server, Site, u32, TrainedModel> {
+    let for_the_sum = plan.threshold().max(plan.min_cohort());
+    secure_aggregation_mnist(Needed { for_the_sum, to_unmask: plan.threshold() })
+}
+
+pub(crate) fn secure_runtime(plan: &Plan) -> LocalRuntime<Server, Site> {
+    let (training, policy) = (training(plan.clients()), ClientPolicy::default().with_min_cohort(plan.min_cohort()));
+    LocalRuntime::new()
+        .aggregator(Server::new(model(), plan.clone()).unwrap())
+        .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?, policy.clone())))
+        .seed(SEED)
+}
+
+pub(crate) fn run_secure(sites: usize, rounds: u32) -> TrainedModel {
+    let plan = plan(sites, Threshold::default());
+    secure_runtime(&plan).run(&secure_flow(&plan), rounds).unwrap()
+}
+
+pub(crate) fn run_plain(sites: usize, rounds: u32) -> TrainedModel {
+    let training = training(sites);
+    LocalRuntime::new()
+        .aggregator(fedavg_mnist::Server::new(model()))
+        .collaborators(names(sites), move |name| Ok(fedavg_mnist::Site::new(training(name)?)))
+        .seed(SEED)
+        .run(&fedavg_mnist(), rounds)
+        .unwrap()
+}
+
+/// The flow that the command line runs by default.
+pub(crate) fn shipped_flow() -> Flow<Server, Site, u32, TrainedModel> {
+    use veilflow::cli::clap::{Args, Command, FromArgMatches};
+    type Options = <SecaggMnist as App>::Options;
+    let matches = Options::augment_args(Command::new("secagg-mnist")).get_matches_from(["secagg-mnist"]);
+    let options = Options::from_arg_matches(&matches).unwrap();
+    SecaggMnist::flow(&options, &Cohort::new(SecaggMnist::collaborators(), SEED, 1)).unwrap()
+}

@@ -1,0 +1,273 @@
+//! Convolution as a matrix product over unrolled patches ("im2col").
+//!
+//! For one image, `columns` has a row per kernel element (input channel, kernel row, kernel column) and a
+//! column per output pixel. Then, with `W` as `[out, in·k·k]` and the output as `[out, pixels]`:
+//!
+//! - output = `W·columns` + bias
+//! - weight gradient = Σ over images of `output gradient · columnsᵀ`
+//! - input gradient = `Wᵀ · output gradient`, each entry added to the input pixel that it was unrolled from
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
+
+use crate::element::{Element, check_element_types, elements, with_element, with_elements};
+use crate::gemm::{Left, Matrix, Right, multiply_add};
+use crate::layer::Gradients;
+use crate::{Error, Result};
+
+const OPERATION: &str = "conv2d";
+
+/// Convolves images with square kernels, with stride 1 and without padding.
+///
+/// `input` is `[batch, in, height, width]`, `weight` `[out, in, k, k]`, `bias` `[out]`; the result is
+/// `[batch, out, height − k + 1, width − k + 1]`. As everywhere in deep learning this is a
+/// cross-correlation: the kernel is not mirrored.
+///
+/// The backward pass computes the gradient of `input` only if `input` depends on a variable, which the
+/// images that a network's first layer sees do not.
+///
+/// # Errors
+///
+/// If the shapes do not fit each other or the element types are not all `f32` or all `f64`.
+pub fn conv2d(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    check_element_types(OPERATION, &[input, weight, bias])?;
+    Sizes::of(input.dims(), weight.dims(), bias.dims())?;
+    Ok(input.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Convolution)?)
+}
+
+/// The sizes of a convolution, checked in one place.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    in_channels: usize,
+    height: usize,
+    width: usize,
+    out_channels: usize,
+    kernel: usize,
+}
+
+impl Sizes {
+    fn of(input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
+        let rank = |argument, expected, got: &[usize]| Error::Rank {
+            operation: OPERATION,
+            argument,
+            expected,
+            got: got.to_vec(),
+        };
+        let &[batch, in_channels, height, width] = input else { return Err(rank("input", 4, input)) };
+        let &[out_channels, weight_channels, kernel, kernel_width] = weight else {
+            return Err(rank("weight", 4, weight));
+        };
+        let &[bias_channels] = bias else { return Err(rank("bias", 1, bias)) };
+        for (what, expected, got) in [
+            ("the weight's second dimension (the input's channels)", in_channels, weight_channels),
+            ("the kernel's width (its height)", kernel, kernel_width),
+            ("the bias's length (the weight's first dimension)", out_channels, bias_channels),
+        ] {
+            if expected != got {
+                return Err(Error::Size { operation: OPERATION, what, expected, got });
+            }
+        }
+        if kernel == 0 || in_channels == 0 {
+            return Err(Error::Empty { operation: OPERATION, argument: "weight" });
+        }
+        if kernel > height || kernel > width {
+            return Err(Error::Window { operation: OPERATION, window: kernel, height, width });
+        }
+        Ok(Self { batch, in_channels, height, width, out_channels, kernel })
+    }
+
+    fn out_height(&self) -> usize {
+        self.height - self.kernel + 1
+    }
+
+    fn out_width(&self) -> usize {
+        self.width - self.kernel + 1
+    }
+
+    /// Output pixels of one channel of one image.
+    fn pixels(&self) -> usize {
+        self.out_height() * self.out_width()
+    }
+
+    /// Elements of the kernel of one output channel.
+    fn patch(&self) -> usize {
+        self.in_channels * self.kernel * self.kernel
+    }
+
+    fn input_len(&self) -> usize {
+        self.in_channels * self.height * self.width
+    }
+
+    fn output_len(&self) -> usize {
+        self.out_channels * self.pixels()
+    }
+
+    /// Calls `f(offset in columns, offset in the image)` for each run of `out_width` neighbouring pixels that
+    /// unrolling copies.
+    fn for_each_run(&self, mut f: impl FnMut(usize, usize)) {
+        let mut column_offset = 0;
+        for channel in 0..self.in_channels {
+            for kernel_y in 0..self.kernel {
+                for kernel_x in 0..self.kernel {
+                    let first = (channel * self.height + kernel_y) * self.width + kernel_x;
+                    for y in 0..self.out_height() {
+                        f(column_offset, first + y * self.width);
+                        column_offset += self.out_width();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Unrolls one image into `columns`, `[patch, pixels]`.
+    fn unroll<T: Element>(&self, image: &[T], columns: &mut [T]) {
+        let width = self.out_width();
+        self.for_each_run(|column, pixel| {
+            columns[column..column + width].copy_from_slice(&image[pixel..pixel + width]);
+        });
+    }
+
+    /// Adds each element of `columns` to the pixel of `image` that [`Self::unroll`] takes it from.
+    fn roll_add<T: Element>(&self, columns: &[T], image: &mut [T]) {
+        let width = self.out_width();
+        self.for_each_run(|column, pixel| {
+            for (pixel, value) in image[pixel..pixel + width].iter_mut().zip(&columns[column..]) {
+                *pixel += *value;
+            }
+        });
+    }
+
+    fn forward<T: Element>(&self, input: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+        let mut output = Vec::with_capacity(self.batch * self.output_len());
+        let mut columns = vec![T::ZERO; self.patch() * self.pixels()];
+        let mut left = Left::new();
+        left.pack(Matrix::new(weight, self.out_channels, self.patch()));
+        let mut right = Right::new();
+        for image in input.chunks_exact(self.input_len()) {
+            let start = output.len();
+            for bias in bias {
+                output.resize(output.len() + self.pixels(), *bias);
+            }
+            self.unroll(image, &mut columns);
+            right.pack(Matrix::new(&columns, self.patch(), self.pixels()));
+            multiply_add(&left, &right, &mut output[start..]);
+        }
+        output
+    }
+
+    /// The gradients of weight and bias.
+    fn parameter_gradients<T: Element>(&self, input: &[T], output_gradient: &[T]) -> (Vec<T>, Vec<T>) {
+        let mut weight = vec![T::ZERO; self.out_channels * self.patch()];
+        let mut bias = vec![T::ZERO; self.out_channels];
+        let mut columns = vec![T::ZERO; self.patch() * self.pixels()];
+        let (mut left, mut right) = (Left::new(), Right::new());
+        let images = input.chunks_exact(self.input_len());
+        for (image, gradient) in images.zip(output_gradient.chunks_exact(self.output_len())) {
+            for (bias, channel) in bias.iter_mut().zip(gradient.chunks_exact(self.pixels())) {
+                *bias += sum(channel);
+            }
+            self.unroll(image, &mut columns);
+            left.pack(Matrix::new(gradient, self.out_channels, self.pixels()));
+            right.pack(Matrix::new(&columns, self.patch(), self.pixels()).transposed());
+            multiply_add(&left, &right, &mut weight);
+        }
+        (weight, bias)
+    }
+
+    fn input_gradient<T: Element>(&self, weight: &[T], output_gradient: &[T]) -> Vec<T> {
+        let mut input = vec![T::ZERO; self.batch * self.input_len()];
+        let mut columns = vec![T::ZERO; self.patch() * self.pixels()];
+        let mut left = Left::new();
+        left.pack(Matrix::new(weight, self.out_channels, self.patch()).transposed());
+        let mut right = Right::new();
+        let images = input.chunks_exact_mut(self.input_len());
+        for (image, gradient) in images.zip(output_gradient.chunks_exact(self.output_len())) {
+            columns.fill(T::ZERO);
+            right.pack(Matrix::new(gradient, self.out_channels, self.pixels()));
+            multiply_add(&left, &right, &mut columns);
+            self.roll_add(&columns, image);
+        }
+        input
+    }
+}
+
+/// A sum in eight interleaved parts: a single running sum would wait for each addition.
+fn sum<T: Element>(values: &[T]) -> T {
+    let mut parts = [T::ZERO; 8];
+    for chunk in values.chunks(8) {
+        for (part, value) in parts.iter_mut().zip(chunk) {
+            *part += *value;
+        }
+    }
+    parts.iter().fold(T::ZERO, |sum, part| sum + *part)
+}
+
+struct Convolution;
+
+impl CustomOp3 for Convolution {
+    fn name(&self) -> &'static str {
+        OPERATION
+    }
+
+    fn cpu_fwd(
+        &self,
+        input: &CpuStorage,
+        input_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let sizes = Sizes::of(input_layout.dims(), weight_layout.dims(), bias_layout.dims())
+            .map_err(candle_core::Error::wrap)?;
+        let shape = (sizes.batch, sizes.out_channels, sizes.out_height(), sizes.out_width());
+        let output = with_element!(OPERATION, input.dtype(), T => {
+            let (input, weight) = (elements(input, input_layout)?, elements(weight, weight_layout)?);
+            Ok(T::to_cpu_storage_owned(sizes.forward::<T>(input, weight, elements(bias, bias_layout)?)))
+        })?;
+        Ok((output, shape.into()))
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _output: &Tensor,
+        output_gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradients = backward(input, weight, bias, output_gradient, input.track_op())?;
+        Ok((gradients.input, Some(gradients.weight), Some(gradients.bias)))
+    }
+}
+
+/// The gradients of the arguments; that of the input only if it is `wanted`.
+pub(crate) fn backward(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    output_gradient: &Tensor,
+    wanted: bool,
+) -> candle_core::Result<Gradients> {
+    let sizes = Sizes::of(input.dims(), weight.dims(), bias.dims()).map_err(candle_core::Error::wrap)?;
+    let device = input.device();
+    with_element!(OPERATION, input.dtype(), T => {
+        let (weight_gradient, bias_gradient) = with_elements([input, output_gradient], |[input, gradient]| {
+            sizes.parameter_gradients::<T>(input, gradient)
+        })?;
+        let input_gradient = if wanted {
+            let gradient = with_elements([weight, output_gradient], |[weight, gradient]| {
+                sizes.input_gradient::<T>(weight, gradient)
+            })?;
+            Some(Tensor::from_vec(gradient, input.shape(), device)?)
+        } else {
+            None
+        };
+        Ok(Gradients {
+            input: input_gradient,
+            weight: Tensor::from_vec(weight_gradient, weight.shape(), device)?,
+            bias: Tensor::from_vec(bias_gradient, bias.shape(), device)?,
+        })
+    })
+}

@@ -1,0 +1,103 @@
+//! Layers with parameters.
+
+use candle_core::{Device, Tensor, Var};
+use rand_chacha::rand_core::Rng;
+
+use crate::init::uniform_by_fan_in;
+use crate::{Error, Result, conv2d, linear};
+
+/// The gradients of a layer with parameters.
+pub(crate) struct Gradients {
+    /// `None` if it was not asked for.
+    pub(crate) input: Option<Tensor>,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+}
+
+fn parameter(shape: &[usize], fan_in: usize, rng: &mut impl Rng) -> Result<Var> {
+    let values = uniform_by_fan_in(shape.iter().product(), fan_in, rng);
+    Ok(Var::from_vec(values, shape, &Device::Cpu)?)
+}
+
+/// A convolution with its parameters; see [`conv2d`].
+#[derive(Debug)]
+pub struct Conv2d {
+    weight: Var,
+    bias: Var,
+}
+
+impl Conv2d {
+    /// A layer with PyTorch's default initialisation, weight first, drawn from `rng`.
+    ///
+    /// # Errors
+    ///
+    /// If a size is zero.
+    pub fn new(in_channels: usize, out_channels: usize, kernel: usize, rng: &mut impl Rng) -> Result<Self> {
+        if in_channels == 0 || out_channels == 0 || kernel == 0 {
+            return Err(Error::Empty { operation: "Conv2d::new", argument: "weight" });
+        }
+        let fan_in = in_channels * kernel * kernel;
+        let weight = parameter(&[out_channels, in_channels, kernel, kernel], fan_in, rng)?;
+        Ok(Self { weight, bias: parameter(&[out_channels], fan_in, rng)? })
+    }
+
+    /// Applies the layer to `[batch, in, height, width]`, recorded for candle's backward pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`conv2d`].
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        conv2d(input, &self.weight, &self.bias)
+    }
+
+    /// The weight, `[out, in, k, k]`.
+    pub fn weight(&self) -> &Var {
+        &self.weight
+    }
+
+    /// The bias, `[out]`.
+    pub fn bias(&self) -> &Var {
+        &self.bias
+    }
+}
+
+/// A fully connected layer with its parameters; see [`linear()`].
+#[derive(Debug)]
+pub struct Linear {
+    weight: Var,
+    bias: Var,
+}
+
+impl Linear {
+    /// A layer with PyTorch's default initialisation, weight first, drawn from `rng`.
+    ///
+    /// # Errors
+    ///
+    /// If a size is zero.
+    pub fn new(inputs: usize, outputs: usize, rng: &mut impl Rng) -> Result<Self> {
+        if inputs == 0 || outputs == 0 {
+            return Err(Error::Empty { operation: "Linear::new", argument: "weight" });
+        }
+        let weight = parameter(&[outputs, inputs], inputs, rng)?;
+        Ok(Self { weight, bias: parameter(&[outputs], inputs, rng)? })
+    }
+
+    /// Applies the layer to `[batch, in]`, recorded for candle's backward pass.
+    ///
+    /// # Errors
+    ///
+    /// As [`linear()`].
+    pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
+        linear(input, &self.weight, &self.bias)
+    }
+
+    /// The weight, `[out, in]`.
+    pub fn weight(&self) -> &Var {
+        &self.weight
+    }
+
+    /// The bias, `[out]`.
+    pub fn bias(&self) -> &Var {
+        &self.bias
+    }
+}

@@ -1,0 +1,155 @@
+//! What the protocol costs, against the physical limit in the same run. Fixed seeds.
+//!
+//! `cargo bench -p veilflow-secagg` prints criterion's table and, last, the ratios: one mask expanded and added
+//! against raw AES-128-CTR keystream, and quantization against a copy of the same floats.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark reports on stdout")]
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use aes::Aes128;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ctr::{
+    Ctr128BE,
+    cipher::{KeyIvInit as _, StreamCipher as _},
+};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use veilflow_secagg::*;
+
+/// The CNN of the main job has 21,840 parameters; a million shows what memory costs.
+const LENGTHS: [usize; 2] = [21_840, 1_000_000];
+const KEY: [u8; 32] = [42; 32];
+
+fn keystream(buffer: &mut [u8]) {
+    Ctr128BE::<Aes128>::new_from_slices(&KEY[..16], &KEY[16..]).unwrap().write_keystream(buffer);
+}
+
+fn masks(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("mask");
+    for length in LENGTHS {
+        group.throughput(Throughput::Elements(length as u64));
+        let (mut bytes, mut entries) = (vec![0_u8; 4 * length], vec![0_u32; length]);
+        group.bench_function(BenchmarkId::new("keystream", length), |b| {
+            b.iter(|| keystream(black_box(&mut bytes)))
+        });
+        group.bench_function(BenchmarkId::new("expand and add", length), |b| {
+            b.iter(|| expand_mask_and_add(black_box(&mut entries), &KEY).unwrap());
+        });
+    }
+    group.finish();
+}
+
+fn quantization(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("quantize");
+    for length in LENGTHS {
+        group.throughput(Throughput::Elements(length as u64));
+        let vector = floats(length);
+        let plan = Parameters::new().plan(3, Layout::new(0, length)).unwrap();
+        let input = Input { weight: 700, scalars: &[], vector: &vector };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        group.bench_function(BenchmarkId::new("copy", length), |b| b.iter(|| black_box(&vector).clone()));
+        group.bench_function(BenchmarkId::new("stochastic", length), |b| {
+            b.iter(|| plan.quantize(black_box(&input), &mut rng).unwrap());
+        });
+    }
+    group.finish();
+}
+
+/// A whole session in one thread: `clients` participants, the main job's vector.
+fn sessions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("session");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    let vector = floats(LENGTHS[0]);
+    for clients in [3, 10] {
+        group.bench_function(BenchmarkId::new("all stay", clients), |b| b.iter(|| session(clients, &vector)));
+    }
+    group.finish();
+}
+
+fn session(clients: usize, vector: &[f32]) -> Aggregate {
+    let plan = Parameters::new().plan(clients, Layout::new(3, vector.len())).unwrap();
+    let names: Vec<String> = (0..clients).map(|i| format!("site {i}")).collect();
+    let session = Session::generate(0).unwrap();
+    let model = ModelDigest::from_bytes([0; 32]);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut journals = vec![MemoryJournal::new(); clients];
+    let mut server = AdvertiseKeysServer::new(session, plan, names.clone()).unwrap();
+    let mut waiting = Vec::new();
+    for (name, journal) in names.iter().zip(&mut journals) {
+        let client = Client::new(name.as_str(), plan, ClientPolicy::default()).unwrap();
+        let (client, message) = client.advertise_keys(session, journal).unwrap();
+        server.receive(name, message).unwrap();
+        waiting.push(client);
+    }
+    let (mut server, roster) = server.freeze().unwrap();
+    let mut sharing = Vec::new();
+    for (name, client) in names.iter().zip(waiting) {
+        let (client, message) = client.share_keys(&roster).unwrap();
+        server.receive(name, message).unwrap();
+        sharing.push(client);
+    }
+    let (mut server, shares) = server.deliver().unwrap();
+    let mut masked = Vec::new();
+    for ((name, client), journal) in names.iter().zip(sharing).zip(&mut journals) {
+        let client = client.receive_shares(&shares[name]).unwrap();
+        let input = Input { weight: 1000, scalars: &[0.1, 0.2, 0.3], vector };
+        let id = InputId::from_bytes([0; 32]);
+        let (client, message) = client.mask_input(model, id, &input, &mut rng, journal).unwrap();
+        server.receive(name, message).unwrap();
+        masked.push(client);
+    }
+    let (mut server, survivors) = server.announce().unwrap();
+    for (name, client) in names.iter().zip(masked) {
+        server.receive(name, client.unmask(&survivors).unwrap()).unwrap();
+    }
+    server.aggregate(model).unwrap()
+}
+
+/// The ratios, from the best of many alternating runs: a shared machine slows both sides of a ratio or neither.
+fn ratios(_: &mut Criterion) {
+    for length in LENGTHS {
+        let (mut bytes, mut entries) = (vec![0_u8; 4 * length], vec![0_u32; length]);
+        let (raw, mask) = best_of(
+            || keystream(black_box(&mut bytes)),
+            || expand_mask_and_add(black_box(&mut entries), &KEY).unwrap(),
+        );
+        report("expand a mask and add it", mask, "raw AES-128-CTR keystream", raw, length);
+
+        let vector = floats(length);
+        let mut target = vec![0.0_f32; length];
+        let plan = Parameters::new().plan(3, Layout::new(0, length)).unwrap();
+        let input = Input { weight: 700, scalars: &[], vector: &vector };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let (copy, quantize) = best_of(
+            || black_box(&mut target).copy_from_slice(&vector),
+            || drop(black_box(plan.quantize(&input, &mut rng).unwrap())),
+        );
+        report("quantize", quantize, "copy the floats", copy, length);
+    }
+}
+
+fn best_of(mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration) {
+    let time = |run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        run();
+        start.elapsed()
+    };
+    (0..200)
+        .fold((Duration::MAX, Duration::MAX), |(a, b), _| (a.min(time(&mut one)), b.min(time(&mut other))))
+}
+
+fn report(what: &str, took: Duration, limit: &str, limit_took: Duration, length: usize) {
+    let rate = length as f64 / took.as_secs_f64() / 1e6;
+    let ratio = took.as_secs_f64() / limit_took.as_secs_f64();
+    println!("{length:>9} entries: {what} takes {ratio:.2} times as long as {limit} ({rate:.0} M entries/s)");
+}
+
+fn floats(length: usize) -> Vec<f32> {
+    (0..length).map(|i| (i % 1000) as f32 * 0.008 - 4.0).collect()
+}
+
+criterion_group!(benches, masks, quantization, sessions, ratios);
+criterion_main!(benches);

@@ -1,0 +1,415 @@
+//! What can go wrong in a session, for whom, and what to do next.
+//!
+//! In a secure flow only [`Error::code`] may leave a site: the messages name sites, counts and sizes.
+
+use std::io;
+
+use thiserror::Error as ThisError;
+
+use crate::{digest::InputId, quantize::InputError, sealing::ShareKind, session::Session};
+
+/// A round of the protocol, as errors name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Round 0: public keys.
+    AdvertiseKeys,
+    /// Round 1: sealed shares.
+    ShareKeys,
+    /// Round 2: masked inputs.
+    MaskedInput,
+    /// Round 4: shares that remove the masks.
+    Unmask,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AdvertiseKeys => "advertise keys",
+            Self::ShareKeys => "share keys",
+            Self::MaskedInput => "masked input",
+            Self::Unmask => "unmask",
+        })
+    }
+}
+
+/// A session's failure. A state is consumed by the call that fails: a client that failed is a dropout of the session.
+#[derive(Clone, Debug, PartialEq, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// Fewer participants than the reconstruction threshold; nothing of the sum is known.
+    #[error(
+        "{stage}: {got} of the {required} participants that the threshold needs; missing: {}. \
+         Start a new session when they are back, or plan with a lower threshold", list(.missing)
+    )]
+    BelowThreshold {
+        /// The round that fell short.
+        stage: Stage,
+        /// The threshold t.
+        required: usize,
+        /// How many took part.
+        got: usize,
+        /// Who did not.
+        missing: Vec<String>,
+    },
+    /// Enough for the threshold, too few to hide one participant in the sum.
+    #[error(
+        "{stage}: a cohort of {got}, and the smallest that the parameters and this participant's policy accept is \
+         {minimum}; missing: {}. Wait for more participants, or lower min-cohort openly", list(.missing)
+    )]
+    CohortTooSmall {
+        /// The round that fell short.
+        stage: Stage,
+        /// The smallest accepted cohort.
+        minimum: usize,
+        /// The cohort's size.
+        got: usize,
+        /// Who did not take part.
+        missing: Vec<String>,
+    },
+    /// The plan's threshold is below what this site accepts.
+    #[error("{client}: the plan's threshold is {got}, and this site's policy asks for at least {minimum}")]
+    ThresholdBelowPolicy {
+        /// The site.
+        client: String,
+        /// The smallest accepted threshold.
+        minimum: usize,
+        /// The plan's threshold.
+        got: usize,
+    },
+    /// A name that is empty or too long.
+    #[error("a participant's name has {got} bytes; names have 1 to {max}")]
+    InvalidName {
+        /// Longest name in bytes.
+        max: usize,
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// The server was started with a list that is not the plan's.
+    #[error(
+        "the plan is for {expected} clients and {got} different names were invited; make a plan for those invited"
+    )]
+    WrongInvitation {
+        /// Clients in the plan.
+        expected: usize,
+        /// Distinct names given.
+        got: usize,
+    },
+    /// A message from somebody who is not part of this round.
+    #[error("{stage}: a message from {name}, who is not part of this round; drop it")]
+    UnknownSender {
+        /// The round.
+        stage: Stage,
+        /// The sender.
+        name: String,
+    },
+    /// A second message from the same sender in one round; the first one stands.
+    #[error("{stage}: a second message from {name}; the first one stands, drop this one")]
+    DuplicateMessage {
+        /// The round.
+        stage: Stage,
+        /// The sender.
+        name: String,
+    },
+    /// A message of another session: a replay, or a participant that is behind.
+    #[error("{from}: a message of session {got}, in session {expected}; drop it")]
+    SessionMismatch {
+        /// The sender.
+        from: String,
+        /// The session of the receiver.
+        expected: Session,
+        /// The session in the message.
+        got: Session,
+    },
+    /// The other side planned with other parameters, another number of clients or another layout.
+    #[error(
+        "{from} works to plan {}, this side to plan {}; give both the same parameters, number of clients and layout",
+        short(.got), short(.expected)
+    )]
+    PlanMismatch {
+        /// The sender.
+        from: String,
+        /// This side's plan digest.
+        expected: [u8; 32],
+        /// The other side's plan digest.
+        got: [u8; 32],
+    },
+    /// Bytes that are not a point of P-256.
+    #[error("{owner}: the advertised public key is not a point of P-256; leave this participant out")]
+    InvalidPublicKey {
+        /// Whose key.
+        owner: String,
+    },
+    /// A public key that appears twice in the roster.
+    #[error("{first} and {second} advertise the same public key; leave both out and start a new session")]
+    DuplicateKey {
+        /// One owner.
+        first: String,
+        /// The other owner; the same name when one participant used a key twice.
+        second: String,
+    },
+    /// A roster that is not in strictly ascending order of names.
+    #[error("the roster names {name} twice or out of order; the server must send the roster that it froze")]
+    RosterNotSorted {
+        /// The first name out of order.
+        name: String,
+    },
+    /// More members than planned for.
+    #[error("a roster of {got}, in a plan for {max} clients; make a plan for all who are invited")]
+    RosterTooLarge {
+        /// Clients in the plan.
+        max: usize,
+        /// Members in the roster.
+        got: usize,
+    },
+    /// The roster leaves this client out.
+    #[error("{client} is not in the roster that it was sent; it takes part again in the next session")]
+    NotInRoster {
+        /// This client.
+        client: String,
+    },
+    /// The roster has other keys for this client than it advertised.
+    #[error("the roster has other keys for {client} than it advertised; do not go on with this server")]
+    OwnKeysReplaced {
+        /// This client.
+        client: String,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system's random generator failed; no secret can be made on this machine now")]
+    NoEntropy,
+    /// A session that is not newer than the last one of the same id.
+    #[error(
+        "session {got} is not newer than {last}, in which this site already took part; start the next attempt"
+    )]
+    SessionNotNewer {
+        /// The last session under this id.
+        last: Session,
+        /// The one offered.
+        got: Session,
+    },
+    /// This input was masked before; masking it twice would let a server subtract two sums.
+    #[error(
+        "input {input} was already masked in session {first} and will not be masked in {now}; \
+         train again, or allow it in this site's policy"
+    )]
+    InputAlreadyMasked {
+        /// The input.
+        input: InputId,
+        /// Where it was masked first. Boxed, so that every `Result` of this crate stays small.
+        first: Box<Session>,
+        /// Where it was to be masked now.
+        now: Session,
+    },
+    /// The journal could not be read or written, so nothing was sent.
+    #[error(
+        "the site's journal of masked inputs failed ({kind}); repair it before this site takes part again"
+    )]
+    JournalUnavailable {
+        /// What the storage reported.
+        kind: io::ErrorKind,
+    },
+    /// The input does not fit the plan.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Shares for a set of recipients that is not the roster without the sender.
+    #[error(
+        "{from} sent shares for another set than asked for; missing: {}; not asked for: {}",
+        list(.missing), list(.unexpected)
+    )]
+    WrongShareSet {
+        /// Who sent them.
+        from: String,
+        /// Asked for and not sent.
+        missing: Vec<String>,
+        /// Sent and not asked for.
+        unexpected: Vec<String>,
+    },
+    /// A sealed share that does not open: changed on its way, or made for another session, pair or roster.
+    #[error("{to} cannot open the {kind} share from {from}; this proves neither {from} nor the relay guilty")]
+    ShareNotOpened {
+        /// Who sealed it.
+        from: String,
+        /// To whom.
+        to: String,
+        /// Which share.
+        kind: ShareKind,
+    },
+    /// A masked vector of the wrong length.
+    #[error("{from}: a masked vector of {got} entries; the plan has {expected}")]
+    WrongVectorLength {
+        /// The sender.
+        from: String,
+        /// Entries of the plan.
+        expected: usize,
+        /// Entries received.
+        got: usize,
+    },
+    /// An entry of a masked vector that is not below the modulus.
+    #[error("{from}: entry {entry} of the masked vector is not below the modulus {modulus}")]
+    EntryOutOfRange {
+        /// The sender.
+        from: String,
+        /// Its position.
+        entry: usize,
+        /// The modulus.
+        modulus: u64,
+    },
+    /// The server asks a client that it calls dropped.
+    #[error("{client} is asked to unmask a sum without its own input; it answers nothing")]
+    NotASurvivor {
+        /// This client.
+        client: String,
+    },
+    /// Survivors that never shared keys with this client.
+    #[error("survivors who never shared keys in this session: {}; do not go on with this server", list(.names))]
+    SurvivorsNotInCohort {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A masking key rebuilt from shares is not the one that was advertised.
+    #[error(
+        "the masking key rebuilt for {client} is not the advertised one: a share from {} was wrong; \
+         no sum was computed", list(.sharers)
+    )]
+    WrongMaskingKey {
+        /// Whose key.
+        client: String,
+        /// Whose answers it was rebuilt from.
+        sharers: Vec<String>,
+    },
+    /// More shares than the threshold needs, and they do not agree.
+    #[error("the {kind} shares of {client} from {} do not agree; no sum was computed", list(.sharers))]
+    InconsistentShares {
+        /// Whose secret.
+        client: String,
+        /// Which secret.
+        kind: ShareKind,
+        /// Whose answers were used.
+        sharers: Vec<String>,
+    },
+    /// A total that no set of valid inputs can have.
+    #[error(
+        "entry {entry} of the unmasked sum is {got}, outside {min} to {max}: masks did not cancel. Were all clients \
+         given the same model, and the server its digest?"
+    )]
+    ImplausibleSum {
+        /// Its position.
+        entry: usize,
+        /// Smallest possible value.
+        min: u64,
+        /// Largest possible value.
+        max: u64,
+        /// What came out.
+        got: u64,
+    },
+    /// A sum over nobody.
+    #[error("no input was added; add at least one before decoding")]
+    NothingToDecode,
+    /// A quantized input that was made for another plan.
+    #[error("{from}: the input was quantized for plan {}, this sum is for plan {}", short(.got), short(.expected))]
+    QuantizedForOtherPlan {
+        /// Whose input.
+        from: String,
+        /// The sum's plan digest.
+        expected: [u8; 32],
+        /// The input's plan digest.
+        got: [u8; 32],
+    },
+    /// A step of the cryptography that cannot fail on checked input did.
+    #[error("{operation} failed on checked input; please report this as a defect")]
+    Internal {
+        /// Which step.
+        operation: &'static str,
+    },
+}
+
+impl Error {
+    /// A short name of the failure that tells nothing about data: the one thing that may leave a site.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BelowThreshold { .. } => "below-threshold",
+            Self::CohortTooSmall { .. } => "cohort-too-small",
+            Self::ThresholdBelowPolicy { .. } => "threshold-below-policy",
+            Self::InvalidName { .. } => "invalid-name",
+            Self::WrongInvitation { .. } => "wrong-invitation",
+            Self::UnknownSender { .. } => "unknown-sender",
+            Self::DuplicateMessage { .. } => "duplicate-message",
+            Self::SessionMismatch { .. } => "session-mismatch",
+            Self::PlanMismatch { .. } => "plan-mismatch",
+            Self::InvalidPublicKey { .. } => "invalid-public-key",
+            Self::DuplicateKey { .. } => "duplicate-key",
+            Self::RosterNotSorted { .. } => "roster-not-sorted",
+            Self::RosterTooLarge { .. } => "roster-too-large",
+            Self::NotInRoster { .. } => "not-in-roster",
+            Self::OwnKeysReplaced { .. } => "own-keys-replaced",
+            Self::NoEntropy => "no-entropy",
+            Self::SessionNotNewer { .. } => "session-not-newer",
+            Self::InputAlreadyMasked { .. } => "input-already-masked",
+            Self::JournalUnavailable { .. } => "journal-unavailable",
+            Self::Input(error) => error.code(),
+            Self::WrongShareSet { .. } => "wrong-share-set",
+            Self::ShareNotOpened { .. } => "share-not-opened",
+            Self::WrongVectorLength { .. } => "wrong-vector-length",
+            Self::EntryOutOfRange { .. } => "entry-out-of-range",
+            Self::NotASurvivor { .. } => "not-a-survivor",
+            Self::SurvivorsNotInCohort { .. } => "survivors-not-in-cohort",
+            Self::WrongMaskingKey { .. } => "wrong-masking-key",
+            Self::InconsistentShares { .. } => "inconsistent-shares",
+            Self::ImplausibleSum { .. } => "implausible-sum",
+            Self::NothingToDecode => "nothing-to-decode",
+            Self::QuantizedForOtherPlan { .. } => "quantized-for-other-plan",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// Who sent what the error is about. Empty where nobody did, where it was the server, or where the evidence does
+    /// not tell one party from another: a share that does not open accuses sharer and relay alike.
+    pub fn culprits(&self) -> Vec<&str> {
+        match self {
+            Self::UnknownSender { name, .. } | Self::DuplicateMessage { name, .. } => vec![name],
+            Self::SessionMismatch { from, .. }
+            | Self::PlanMismatch { from, .. }
+            | Self::WrongShareSet { from, .. }
+            | Self::WrongVectorLength { from, .. }
+            | Self::EntryOutOfRange { from, .. }
+            | Self::QuantizedForOtherPlan { from, .. } => vec![from],
+            Self::InvalidPublicKey { owner } => vec![owner],
+            Self::BelowThreshold { .. }
+            | Self::CohortTooSmall { .. }
+            | Self::ThresholdBelowPolicy { .. }
+            | Self::InvalidName { .. }
+            | Self::WrongInvitation { .. }
+            | Self::DuplicateKey { .. }
+            | Self::RosterNotSorted { .. }
+            | Self::RosterTooLarge { .. }
+            | Self::NotInRoster { .. }
+            | Self::OwnKeysReplaced { .. }
+            | Self::NoEntropy
+            | Self::SessionNotNewer { .. }
+            | Self::InputAlreadyMasked { .. }
+            | Self::JournalUnavailable { .. }
+            | Self::Input(_)
+            | Self::ShareNotOpened { .. }
+            | Self::NotASurvivor { .. }
+            | Self::SurvivorsNotInCohort { .. }
+            | Self::WrongMaskingKey { .. }
+            | Self::InconsistentShares { .. }
+            | Self::ImplausibleSum { .. }
+            | Self::NothingToDecode
+            | Self::Internal { .. } => Vec::new(),
+        }
+    }
+}
+
+/// The server, where a message has no sender's name.
+pub(crate) const SERVER: &str = "the server";
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+}
+
+fn short(digest: &[u8; 32]) -> String {
+    let mut text: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    text.push('…');
+    text
+}

@@ -1,0 +1,135 @@
+//! What a site remembers between sessions, so that no server can have one input summed twice (`SECURITY.md`, row 6).
+
+use std::{collections::BTreeMap, io};
+
+use crate::{digest::InputId, error::Error, policy::ClientPolicy, session::Session};
+
+/// A site's memory of the sessions it began and the inputs it masked. One per site, kept for as long as the site's
+/// data may be trained on; a durable site writes it to disk before each call returns.
+///
+/// Each method returns what was there **before** it wrote, and writes in the same transaction.
+pub trait InputJournal {
+    /// Records that `session` began, unless a later one with its id is on record.
+    /// Returns the latest session with this id before the call.
+    fn begin(&mut self, session: &Session) -> io::Result<Option<Session>>;
+
+    /// Records that `input` is masked in `session`. Returns the sessions it was masked in before, oldest first.
+    fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>>;
+}
+
+/// A journal that lasts as long as the process: for tests, simulation, and sites that never restart within a run.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryJournal {
+    latest: BTreeMap<[u8; 32], Session>,
+    masked: BTreeMap<InputId, Vec<Session>>,
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl InputJournal for MemoryJournal {
+    fn begin(&mut self, session: &Session) -> io::Result<Option<Session>> {
+        let before = self.latest.get(session.id()).copied();
+        if before.is_none_or(|last| last < *session) {
+            self.latest.insert(*session.id(), *session);
+        }
+        Ok(before)
+    }
+
+    fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>> {
+        let sessions = self.masked.entry(*input).or_default();
+        let before = sessions.clone();
+        if !sessions.contains(session) {
+            sessions.push(*session);
+        }
+        Ok(before)
+    }
+}
+
+/// Takes part in `session`, if it is newer than every session of its id before.
+pub(crate) fn begin<J: InputJournal + ?Sized>(journal: &mut J, session: &Session) -> Result<(), Error> {
+    match journal.begin(session).map_err(unavailable)? {
+        Some(last) if last >= *session => Err(Error::SessionNotNewer { last, got: *session }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes note that `input` is about to be masked, if the policy allows it.
+pub(crate) fn record<J: InputJournal + ?Sized>(
+    journal: &mut J,
+    policy: &ClientPolicy,
+    input: &InputId,
+    session: &Session,
+) -> Result<(), Error> {
+    let before = journal.record(input, session).map_err(unavailable)?;
+    // Never twice in one session, whatever the policy: a retransmission is the stored bytes, not a new message.
+    let refused = before.iter().find(|earlier| !policy.allow_remasking() || *earlier == session);
+    match refused {
+        Some(first) => {
+            Err(Error::InputAlreadyMasked { input: *input, first: Box::new(*first), now: *session })
+        }
+        None => Ok(()),
+    }
+}
+
+fn unavailable(error: io::Error) -> Error {
+    Error::JournalUnavailable { kind: error.kind() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: [u8; 32] = [1; 32];
+
+    #[test]
+    fn row_06_attempts_are_monotonic() {
+        let mut journal = MemoryJournal::new();
+        let first = Session::new(SESSION, 1);
+        begin(&mut journal, &first).unwrap();
+        assert_eq!(begin(&mut journal, &first), Err(Error::SessionNotNewer { last: first, got: first }));
+        let second = first.next_attempt().unwrap();
+        begin(&mut journal, &second).unwrap();
+        assert_eq!(begin(&mut journal, &first), Err(Error::SessionNotNewer { last: second, got: first }));
+        let older = Session::new(SESSION, 0).with_attempt(9);
+        assert_eq!(begin(&mut journal, &older), Err(Error::SessionNotNewer { last: second, got: older }));
+        begin(&mut journal, &Session::new([2; 32], 0)).unwrap();
+    }
+
+    #[test]
+    fn row_06_an_input_is_masked_in_one_session_unless_the_policy_allows_more() {
+        let mut journal = MemoryJournal::new();
+        let (strict, lax) = (ClientPolicy::default(), ClientPolicy::default().with_allow_remasking(true));
+        let input = InputId::from_bytes([9; 32]);
+        let (first, now) = (Session::new(SESSION, 1), Session::new(SESSION, 2));
+        record(&mut journal, &strict, &input, &first).unwrap();
+        let refused = Err(Error::InputAlreadyMasked { input, first: Box::new(first), now });
+        assert_eq!(record(&mut journal, &strict, &input, &now), refused);
+        let third = Session::new(SESSION, 3);
+        record(&mut journal, &lax, &input, &third).unwrap();
+        let again = Err(Error::InputAlreadyMasked { input, first: Box::new(third), now: third });
+        assert_eq!(record(&mut journal, &lax, &input, &third), again);
+    }
+
+    #[test]
+    fn row_06_without_a_working_journal_nothing_is_masked() {
+        struct Broken;
+        impl InputJournal for Broken {
+            fn begin(&mut self, _: &Session) -> io::Result<Option<Session>> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn record(&mut self, _: &InputId, _: &Session) -> io::Result<Vec<Session>> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+        }
+        let session = Session::new(SESSION, 1);
+        let error = Err(Error::JournalUnavailable { kind: io::ErrorKind::StorageFull });
+        assert_eq!(begin(&mut Broken, &session), error);
+        let input = InputId::from_bytes([0; 32]);
+        assert_eq!(record(&mut Broken, &ClientPolicy::default(), &input, &session), error);
+    }
+}

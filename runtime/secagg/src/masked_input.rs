@@ -1,0 +1,175 @@
+//! Round 2: every client sends its input under masks that cancel in the sum, and the server adds them up (Bonawitz et
+//! al., CCS 2017, fig. 4, round 2).
+//!
+//! The vector is quantized input + PRG(b) ± PRG(pair), over the pairs with every other member of U2. The pair masks
+//! are bound to the model that the client was given; see [`derive`](crate::derive).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    aggregate,
+    cohort::{Site, check_sender, check_size, missing},
+    derive::{Binding, pair_mask_key, self_mask_key},
+    digest::{InputId, ModelDigest},
+    entries::Entries,
+    error::{Error, Stage},
+    journal::{self, InputJournal},
+    keys::PrivateKey,
+    mask::{self, Sign},
+    plan::Plan,
+    quantize::Input,
+    receive_shares::HeldShares,
+    redacted::redacted_debug,
+    roster::Roster,
+    session::Session,
+    shamir::Share,
+    unmask::{SurvivorsMessage, UnmaskClient, UnmaskServer},
+};
+
+const STAGE: Stage = Stage::MaskedInput;
+
+/// A client that can mask its input. Secret: it holds its masking key, `b`, and shares of the others' secrets.
+///
+/// What it knows about U2 is settled now: a member that drops out later is recovered by the others.
+pub struct MaskInputClient {
+    pub(crate) site: Site,
+    pub(crate) masking: PrivateKey,
+    pub(crate) roster: Roster,
+    pub(crate) seed: Zeroizing<[u8; 32]>,
+    pub(crate) own_seed_share: Share,
+    pub(crate) held: BTreeMap<String, HeldShares>,
+}
+
+redacted_debug!(MaskInputClient, site.session);
+
+impl MaskInputClient {
+    /// Quantizes and masks the input. Before the message exists, the journal holds that `input_id` was masked in this
+    /// session (`SECURITY.md`, row 6).
+    ///
+    /// `model` is what this client was given to train on, `rng` rounds and protects nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InputAlreadyMasked`](Error::InputAlreadyMasked) when the journal knows the input;
+    /// [`Input`](Error::Input) when the plan does not allow it.
+    pub fn mask_input<R: Rng + ?Sized, J: InputJournal + ?Sized>(
+        self,
+        model: ModelDigest,
+        input_id: InputId,
+        input: &Input<'_>,
+        rng: &mut R,
+        journal: &mut J,
+    ) -> Result<(UnmaskClient, MaskedInputMessage), Error> {
+        let Self { site, masking, roster, seed, own_seed_share, held } = self;
+        let quantized = site.plan.quantize(input, rng)?;
+        journal::record(journal, &site.policy, &input_id, &site.session)?;
+
+        // Zeroizing until every mask is on: an error on the way must not leave a half-masked copy behind.
+        let mut entries = Zeroizing::new(quantized.into_entries());
+        let self_key = self_mask_key(&seed, &site.session, &site.name)?;
+        mask::apply(&mut entries, &self_key, Sign::Plus)?;
+        let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
+        for (name, member) in roster.others(&site.name).filter(|(name, _)| held.contains_key(*name)) {
+            let agreed = masking.agree(&member.masking_key);
+            let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
+            mask::apply(&mut entries, &key, Sign::of_pair(&site.name, name))?;
+        }
+        let reduce = site.plan.entry_mask();
+        entries.iter_mut().for_each(|entry| *entry &= reduce);
+
+        let message = MaskedInputMessage {
+            session: site.session,
+            entries: Entries::new(std::mem::take(&mut *entries)),
+        };
+        Ok((UnmaskClient { site, own_seed_share, held }, message))
+    }
+}
+
+/// A client's masked vector: noise to whoever lacks the masks.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedInputMessage {
+    pub(crate) session: Session,
+    pub(crate) entries: Entries,
+}
+
+impl fmt::Debug for MaskedInputMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaskedInputMessage")
+            .field("session", &self.session)
+            .field("entries", &self.entries.as_slice().len())
+            .finish()
+    }
+}
+
+/// The server, adding masked vectors as they arrive: its memory is one vector, whatever the number of clients.
+pub struct MaskedInputServer {
+    session: Session,
+    plan: Plan,
+    roster: Roster,
+    cohort: BTreeSet<String>,
+    sum: Vec<u32>,
+    received: BTreeMap<String, ()>,
+}
+
+redacted_debug!(MaskedInputServer, session);
+
+impl MaskedInputServer {
+    pub(crate) fn new(session: Session, plan: Plan, roster: Roster, cohort: Vec<String>) -> Self {
+        let cohort = cohort.into_iter().collect();
+        Self { session, plan, roster, cohort, sum: vec![0; plan.entries()], received: BTreeMap::new() }
+    }
+
+    /// Adds the vector of `from`, the name that the transport authenticated. A refused vector changes nothing.
+    pub fn receive(&mut self, from: &str, message: MaskedInputMessage) -> Result<(), Error> {
+        check_sender(STAGE, from, self.cohort.contains(from), &self.received)?;
+        self.session.check(from, &message.session)?;
+        let entries = message.entries.as_slice();
+        if entries.len() != self.sum.len() {
+            let (expected, got) = (self.sum.len(), entries.len());
+            return Err(Error::WrongVectorLength { from: from.to_owned(), expected, got });
+        }
+        if let Some(entry) = entries.iter().position(|entry| *entry > self.plan.entry_mask()) {
+            return Err(Error::EntryOutOfRange {
+                from: from.to_owned(),
+                entry,
+                modulus: self.plan.modulus(),
+            });
+        }
+        aggregate::add(&mut self.sum, entries);
+        self.received.insert(from.to_owned(), ());
+        Ok(())
+    }
+
+    /// Whose vectors are in the sum.
+    pub fn received(&self) -> impl Iterator<Item = &str> {
+        self.received.keys().map(String::as_str)
+    }
+
+    /// Whose are not, of those who shared keys.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        missing(self.cohort.iter(), &self.received).into_iter().map(String::as_str)
+    }
+
+    /// Ends the round: whoever did not send its vector has dropped out and cannot send it any more. The message goes
+    /// to each survivor.
+    ///
+    /// # Errors
+    ///
+    /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
+    pub fn announce(self) -> Result<(UnmaskServer, SurvivorsMessage), Error> {
+        let Self { session, plan, roster, cohort, sum, received } = self;
+        let absent = missing(cohort.iter(), &received).into_iter();
+        check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
+        let survivors: BTreeSet<String> = received.into_keys().collect();
+        let dropped = cohort.difference(&survivors).cloned().collect();
+        let message = SurvivorsMessage { session, survivors: survivors.clone() };
+        Ok((UnmaskServer::new(session, plan, roster, survivors, dropped, sum), message))
+    }
+}

@@ -1,0 +1,455 @@
+//! Parameters, checked for a number of clients and a layout of inputs.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error as ThisError;
+
+use crate::{
+    parameters::{Parameters, Threshold},
+    quantize::{Input, InputError, Quantized, quantize},
+    transcript::{Transcript, domain},
+};
+
+/// `shamirsecretsharing` works over GF(2⁸): a share's position is a byte that is not 0.
+const MAX_CLIENTS: usize = 255;
+
+/// The largest modulus of this version: an entry is four bytes.
+const MAX_MODULUS: u64 = 1 << 32;
+
+/// The shape of an input: `[weight, scalars…, vector…]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    scalars: usize,
+    vector: usize,
+}
+
+impl Layout {
+    /// So many scalars (losses, scores) and so many vector entries (parameters); either may be 0.
+    pub fn new(scalars: usize, vector: usize) -> Self {
+        Self { scalars, vector }
+    }
+
+    /// How many scalars are averaged beside the vector.
+    pub fn scalars(&self) -> usize {
+        self.scalars
+    }
+
+    /// The vector's length.
+    pub fn vector(&self) -> usize {
+        self.vector
+    }
+
+    fn entries(&self) -> Option<usize> {
+        self.scalars.checked_add(self.vector)?.checked_add(1)
+    }
+}
+
+/// What all participants agree on before a session: it can be carried out, and its sum cannot overflow.
+///
+/// Made by [`Parameters::plan`]. `clients` is the number invited; the threshold is computed from it once and stays
+/// when some of them do not show up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plan {
+    parameters: Parameters,
+    clients: usize,
+    threshold: usize,
+    layout: Layout,
+    entries: usize,
+    /// Quantized values are `0..=2·half`, and `half` stands for 0.0. Even and odd ranges alike, so that zero is exact
+    /// and neither clipping limit leaves the range.
+    half: u32,
+}
+
+impl Plan {
+    pub(crate) fn new(parameters: Parameters, clients: usize, layout: Layout) -> Result<Self, PlanError> {
+        let half = check_numbers(&parameters)?;
+        if clients > MAX_CLIENTS {
+            return Err(PlanError::TooManyClients { max: MAX_CLIENTS, got: clients });
+        }
+        if parameters.min_cohort() < 2 {
+            return Err(PlanError::MinCohortBelowTwo { got: parameters.min_cohort() });
+        }
+        if clients < parameters.min_cohort() {
+            return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
+        }
+        let threshold = threshold(parameters.reconstruction_threshold(), clients)?;
+        check_overflow(&parameters, clients)?;
+        let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
+        Ok(Self { parameters, clients, threshold, layout, entries, half })
+    }
+
+    /// The parameters that were checked.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// How many clients are invited: the roster has at most this many.
+    pub fn clients(&self) -> usize {
+        self.clients
+    }
+
+    /// t: how many participants must answer in the last round. Fewer can neither finish a session nor open anything.
+    pub fn threshold(&self) -> usize {
+        self.threshold
+    }
+
+    /// The smallest set of participants whose sum may be known.
+    pub fn min_cohort(&self) -> usize {
+        self.parameters.min_cohort()
+    }
+
+    /// The shape of each input.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Entries of the masked vector: 1 for the weight, the scalars, the vector.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Sums are taken modulo this.
+    pub fn modulus(&self) -> u64 {
+        self.parameters.modulus_range()
+    }
+
+    /// SHA-256 over parameters, number of clients, threshold and layout. Participants compare it in round 0.
+    pub fn digest(&self) -> [u8; 32] {
+        Transcript::new(domain!("plan"))
+            .bytes(&self.parameters.digest())
+            .int(self.clients as u64)
+            .int(self.threshold as u64)
+            .int(self.layout.scalars as u64)
+            .int(self.layout.vector as u64)
+            .hash()
+    }
+
+    /// The distance of two neighbouring quantized values, for a client of the largest weight. A client of weight `w`
+    /// is rounded to multiples of `quantization_step · max_weight / w`.
+    pub fn quantization_step(&self) -> f64 {
+        self.parameters.clipping_range() / f64::from(self.half)
+    }
+
+    /// A bound of |secure mean − exact weighted mean of the clipped values|, per entry, when `clients` survivors have
+    /// this total weight.
+    ///
+    /// Each survivor is rounded by less than one step, `clients` steps together, and the mean divides by the total
+    /// weight in units of the largest: `clients · quantization_step · max_weight / total_weight`. Added to it is what
+    /// a result of type `f32` cannot hold, and the rounding of the `f64` arithmetic. With all clients at
+    /// `max_weight` it is one step. It says nothing about values outside the clipping range.
+    pub fn max_error_of_mean(&self, clients: usize, total_weight: u64) -> f64 {
+        let clipping = self.parameters.clipping_range();
+        let rounding = clients as f64 * self.quantization_step() * self.parameters.max_weight() as f64
+            / total_weight.max(1) as f64;
+        rounding * (1.0 + 1e-9) + clipping * f64::from(f32::EPSILON)
+    }
+
+    /// Turns an input into the integers that are summed. `rng` rounds, and protects nothing: seed it from the run.
+    ///
+    /// This is the first half of the plain path, which a secure sum equals bit for bit; a client's
+    /// [`mask_input`](crate::MaskInputClient::mask_input) calls it too.
+    pub fn quantize<R: Rng + ?Sized>(&self, input: &Input<'_>, rng: &mut R) -> Result<Quantized, InputError> {
+        quantize(self, input, rng)
+    }
+
+    pub(crate) fn half(&self) -> u32 {
+        self.half
+    }
+
+    /// `modulus − 1`: a power of two at most 2³², so this fits and masks an entry.
+    pub(crate) fn entry_mask(&self) -> u32 {
+        u32::try_from(self.modulus().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+}
+
+fn check_numbers(parameters: &Parameters) -> Result<u32, PlanError> {
+    let modulus = parameters.modulus_range();
+    if !modulus.is_power_of_two() || modulus > MAX_MODULUS {
+        return Err(PlanError::ModulusNotAPowerOfTwo { max: MAX_MODULUS, got: modulus });
+    }
+    let range = parameters.quantization_range();
+    if range < 3 || range >= modulus {
+        return Err(PlanError::QuantizationRange { modulus, got: range });
+    }
+    if parameters.max_weight() == 0 {
+        return Err(PlanError::MaxWeightZero);
+    }
+    let clipping = parameters.clipping_range();
+    // Beyond this range an f32 mean could be infinite, or a step vanish.
+    if !(clipping.is_finite() && clipping >= f64::from(f32::MIN_POSITIVE) && clipping <= f64::from(f32::MAX))
+    {
+        return Err(PlanError::ClippingRange { got: clipping });
+    }
+    u32::try_from(range.saturating_sub(1) / 2)
+        .map_err(|_| PlanError::QuantizationRange { modulus, got: range })
+}
+
+fn threshold(threshold: Threshold, clients: usize) -> Result<usize, PlanError> {
+    let count = match threshold {
+        Threshold::TwoThirds => clients.saturating_mul(2).checked_div(3).unwrap_or(0).saturating_add(1),
+        Threshold::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        Threshold::Fraction(fraction) => {
+            if !(fraction > 0.0 && fraction <= 1.0) {
+                return Err(PlanError::FractionOutOfRange { got: fraction });
+            }
+            // 0.07 · 100 is a little more than 7 in binary; whoever wrote it meant 7. At most 255, so exact.
+            (fraction * clients as f64 - 1e-9).ceil() as usize
+        }
+    };
+    match count {
+        0 | 1 => Err(PlanError::ThresholdBelowTwo { got: count, clients }),
+        _ if count > clients => Err(PlanError::ThresholdAboveClients { got: count, clients }),
+        _ => Ok(count),
+    }
+}
+
+fn check_overflow(parameters: &Parameters, clients: usize) -> Result<(), PlanError> {
+    let per_client = parameters.max_weight().max(parameters.quantization_range().saturating_sub(1));
+    let largest_sum = parameters.modulus_range().saturating_sub(1);
+    let largest_cohort = largest_sum.checked_div(per_client).unwrap_or(0);
+    if clients as u64 > largest_cohort {
+        return Err(PlanError::Overflow {
+            clients,
+            largest_cohort,
+            per_client,
+            modulus: parameters.modulus_range(),
+        });
+    }
+    Ok(())
+}
+
+/// Why there is no plan. Each message says what would do.
+#[derive(Clone, Debug, PartialEq, ThisError)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The sum could exceed the modulus and wrap around.
+    #[error(
+        "the sum of {clients} clients with up to {per_client} each can reach the modulus {modulus}; \
+         the largest cohort that fits is {largest_cohort}. Lower quantization-range or max-weight, or invite fewer"
+    )]
+    Overflow {
+        /// Clients asked for.
+        clients: usize,
+        /// Clients that fit.
+        largest_cohort: u64,
+        /// The larger of `quantization_range − 1` and `max_weight`.
+        per_client: u64,
+        /// The modulus.
+        modulus: u64,
+    },
+    /// More clients than shares.
+    #[error(
+        "{got} clients, and secret sharing on the complete graph serves at most {max} \
+         (the Shamir package shares over bytes); split them into several groups"
+    )]
+    TooManyClients {
+        /// The limit.
+        max: usize,
+        /// Clients asked for.
+        got: usize,
+    },
+    /// Fewer clients than the smallest cohort.
+    #[error("{got} clients, and min-cohort is {min_cohort}; invite more, or lower min-cohort openly")]
+    TooFewClients {
+        /// The parameter.
+        min_cohort: usize,
+        /// Clients asked for.
+        got: usize,
+    },
+    /// A cohort of one has no sum to hide in.
+    #[error("min-cohort {got}: a sum over fewer than 2 participants is a participant's input; use 2 or more")]
+    MinCohortBelowTwo {
+        /// The parameter.
+        got: usize,
+    },
+    /// One participant alone could open every mask.
+    #[error(
+        "a threshold of {got} for {clients} clients: below 2 a single participant opens every mask; use 2 or more"
+    )]
+    ThresholdBelowTwo {
+        /// The threshold as a count.
+        got: usize,
+        /// Clients asked for.
+        clients: usize,
+    },
+    /// No set of clients can meet the threshold.
+    #[error("a threshold of {got} for {clients} clients can never be met; use at most {clients}")]
+    ThresholdAboveClients {
+        /// The threshold as a count.
+        got: usize,
+        /// Clients asked for.
+        clients: usize,
+    },
+    /// A fraction outside (0, 1].
+    #[error("a threshold of {got} of the clients; a fraction lies above 0 and is at most 1")]
+    FractionOutOfRange {
+        /// The fraction.
+        got: f64,
+    },
+    /// A text that is neither a count nor a fraction.
+    #[error("'{got}' is no threshold; write a count such as 3, or a fraction such as 0.6")]
+    ThresholdUnreadable {
+        /// The text's start.
+        got: String,
+    },
+    /// A modulus that this version cannot use.
+    #[error("modulus-range {got}; use a power of two, at most {max}")]
+    ModulusNotAPowerOfTwo {
+        /// The largest.
+        max: u64,
+        /// The parameter.
+        got: u64,
+    },
+    /// A quantization range that leaves no room.
+    #[error("quantization-range {got}; use at least 3 and less than modulus-range, {modulus}")]
+    QuantizationRange {
+        /// The modulus.
+        modulus: u64,
+        /// The parameter.
+        got: u64,
+    },
+    /// Nobody could count.
+    #[error("max-weight 0; use the largest weight that a client may have, at least 1")]
+    MaxWeightZero,
+    /// Not a range.
+    #[error("clipping-range {got}; use a positive number that a 32-bit float can hold")]
+    ClippingRange {
+        /// The parameter.
+        got: f64,
+    },
+    /// More entries than this machine can count.
+    #[error("{} scalars and {} vector entries are more than this machine can address", .layout.scalars, .layout.vector)]
+    LayoutTooLarge {
+        /// The layout.
+        layout: Layout,
+    },
+}
+
+impl PlanError {
+    /// A short name of the failure.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Overflow { .. } => "sum-can-overflow",
+            Self::TooManyClients { .. } => "too-many-clients",
+            Self::TooFewClients { .. } => "too-few-clients",
+            Self::MinCohortBelowTwo { .. } => "min-cohort-below-two",
+            Self::ThresholdBelowTwo { .. } => "threshold-below-two",
+            Self::ThresholdAboveClients { .. } => "threshold-above-clients",
+            Self::FractionOutOfRange { .. } => "fraction-out-of-range",
+            Self::ThresholdUnreadable { .. } => "threshold-unreadable",
+            Self::ModulusNotAPowerOfTwo { .. } => "modulus-not-a-power-of-two",
+            Self::QuantizationRange { .. } => "quantization-range",
+            Self::MaxWeightZero => "max-weight-zero",
+            Self::ClippingRange { .. } => "clipping-range",
+            Self::LayoutTooLarge { .. } => "layout-too-large",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(parameters: Parameters, clients: usize) -> Result<Plan, PlanError> {
+        parameters.plan(clients, Layout::new(2, 10))
+    }
+
+    #[test]
+    fn default_threshold_is_two_thirds_and_never_below_two() {
+        let two = Parameters::new().with_min_cohort(2);
+        for (clients, expected) in [(2, 2), (3, 3), (4, 3), (5, 4), (6, 5), (10, 7), (255, 171)] {
+            assert_eq!(plan(two, clients).unwrap().threshold(), expected, "{clients} clients");
+        }
+    }
+
+    #[test]
+    fn threshold_as_count_or_fraction() {
+        let with = |threshold| Parameters::new().with_reconstruction_threshold(threshold);
+        assert_eq!(plan(with(Threshold::Count(2)), 5).unwrap().threshold(), 2);
+        assert_eq!(plan(with(Threshold::Fraction(0.5)), 5).unwrap().threshold(), 3);
+        assert_eq!(plan(with(Threshold::Fraction(0.07)), 100).unwrap().threshold(), 7);
+        assert_eq!(plan(with(Threshold::Fraction(1.0)), 5).unwrap().threshold(), 5);
+        let code = |threshold, clients| plan(with(threshold), clients).unwrap_err().code();
+        assert_eq!(code(Threshold::Count(0), 5), "threshold-below-two");
+        assert_eq!(code(Threshold::Count(1), 5), "threshold-below-two");
+        assert_eq!(code(Threshold::Fraction(0.1), 5), "threshold-below-two");
+        assert_eq!(code(Threshold::Count(6), 5), "threshold-above-clients");
+        for fraction in [0.0, -1.0, 1.1, f64::NAN, f64::INFINITY] {
+            assert_eq!(code(Threshold::Fraction(fraction), 5), "fraction-out-of-range", "{fraction}");
+        }
+    }
+
+    #[test]
+    fn row_08_a_sum_that_can_overflow_is_refused_with_the_largest_cohort() {
+        // 1023 · (2^22 − 1) < 2^32 and 1025 · (2^22 − 1) ≥ 2^32: the package's 255 is the limit there.
+        plan(Parameters::new(), 255).unwrap();
+        let tight = Parameters::new().with_quantization_range(1 << 29);
+        plan(tight, 8).unwrap();
+        let error = plan(tight, 9).unwrap_err();
+        let expected = PlanError::Overflow {
+            clients: 9,
+            largest_cohort: 8,
+            per_client: (1 << 29) - 1,
+            modulus: 1 << 32,
+        };
+        assert_eq!(error, expected);
+        assert!(error.to_string().contains("largest cohort that fits is 8"), "{error}");
+    }
+
+    #[test]
+    fn row_08_weights_count_as_well() {
+        let heavy = Parameters::new().with_max_weight(1 << 30);
+        plan(heavy, 3).unwrap();
+        assert_eq!(
+            plan(heavy, 4).unwrap_err(),
+            PlanError::Overflow { clients: 4, largest_cohort: 3, per_client: 1 << 30, modulus: 1 << 32 }
+        );
+        assert_eq!(
+            plan(Parameters::new().with_max_weight(u64::MAX), 3).unwrap_err().code(),
+            "sum-can-overflow"
+        );
+    }
+
+    #[test]
+    fn row_10_small_cohorts_need_an_explicit_choice() {
+        assert_eq!(
+            plan(Parameters::new(), 2).unwrap_err(),
+            PlanError::TooFewClients { min_cohort: 3, got: 2 }
+        );
+        plan(Parameters::new().with_min_cohort(2), 2).unwrap();
+        for min_cohort in [0, 1] {
+            let error = plan(Parameters::new().with_min_cohort(min_cohort), 5).unwrap_err();
+            assert_eq!(error, PlanError::MinCohortBelowTwo { got: min_cohort });
+        }
+    }
+
+    #[test]
+    fn each_parameter_is_checked() {
+        let base = Parameters::new();
+        let code = |parameters, clients| plan(parameters, clients).unwrap_err().code();
+        assert_eq!(code(base, 256), "too-many-clients");
+        assert!(plan(base, 256).unwrap_err().to_string().contains("255"));
+        assert_eq!(code(base.with_max_weight(0), 3), "max-weight-zero");
+        for clipping in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(code(base.with_clipping_range(clipping), 3), "clipping-range", "{clipping}");
+        }
+        for modulus in [0, 3, (1 << 32) - 1, 1 << 33] {
+            assert_eq!(code(base.with_modulus_range(modulus), 3), "modulus-not-a-power-of-two", "{modulus}");
+        }
+        for range in [0, 1, 2, 1 << 32, u64::MAX] {
+            assert_eq!(code(base.with_quantization_range(range), 3), "quantization-range", "{range}");
+        }
+        let layout = Layout::new(1, usize::MAX);
+        assert_eq!(base.plan(3, layout).unwrap_err(), PlanError::LayoutTooLarge { layout });
+    }
+
+    #[test]
+    fn digest_depends_on_clients_threshold_and_layout() {
+        let digest = |clients, scalars, vector| {
+            Parameters::new().plan(clients, Layout::new(scalars, vector)).unwrap().digest()
+        };
+        assert_ne!(digest(3, 1, 2), digest(4, 1, 2));
+        assert_ne!(digest(3, 1, 2), digest(3, 2, 1));
+        assert_eq!(digest(3, 1, 2), digest(3, 1, 2));
+    }
+}

@@ -1,0 +1,58 @@
+//! What a site accepts, whatever the server asks for.
+
+use serde::{Deserialize, Serialize};
+
+/// A site's own limits. The plan comes from the server's side; this does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClientPolicy {
+    min_cohort: usize,
+    min_threshold: usize,
+    allow_remasking: bool,
+}
+
+impl Default for ClientPolicy {
+    /// Cohorts of at least 3, thresholds of at least 2, no input masked twice.
+    fn default() -> Self {
+        Self { min_cohort: 3, min_threshold: 2, allow_remasking: false }
+    }
+}
+
+impl ClientPolicy {
+    /// The smallest set of participants whose sum may be known. With 2, each of the two learns the other's update.
+    #[must_use]
+    pub fn with_min_cohort(mut self, min_cohort: usize) -> Self {
+        self.min_cohort = min_cohort;
+        self
+    }
+
+    /// The smallest number of participants that may be able to remove a mask together.
+    #[must_use]
+    pub fn with_min_threshold(mut self, min_threshold: usize) -> Self {
+        self.min_threshold = min_threshold;
+        self
+    }
+
+    /// Whether an input may be masked again in *another* session. A server that sees two sums that differ by one
+    /// participant knows that participant's input: leave this off.
+    #[must_use]
+    pub fn with_allow_remasking(mut self, allow: bool) -> Self {
+        self.allow_remasking = allow;
+        self
+    }
+
+    /// See [`with_min_cohort`](Self::with_min_cohort).
+    pub fn min_cohort(&self) -> usize {
+        self.min_cohort
+    }
+
+    /// See [`with_min_threshold`](Self::with_min_threshold).
+    pub fn min_threshold(&self) -> usize {
+        self.min_threshold
+    }
+
+    /// See [`with_allow_remasking`](Self::with_allow_remasking).
+    pub fn allow_remasking(&self) -> bool {
+        self.allow_remasking
+    }
+}

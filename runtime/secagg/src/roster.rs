@@ -1,0 +1,240 @@
+//! Who takes part, with which keys: frozen by the server after round 0, checked by every client.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use crate::{
+    error::{Error, SERVER},
+    keys::{EncodedKey, PublicKey},
+    plan::Plan,
+    session::Session,
+    transcript::{Transcript, domain},
+};
+
+/// The frozen list of members, sent to each of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterMessage {
+    pub(crate) session: Session,
+    pub(crate) plan: ByteArray<32>,
+    pub(crate) members: Vec<RosterEntry>,
+}
+
+/// One member: its index is its place in the roster, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterEntry {
+    pub(crate) name: String,
+    pub(crate) sealing_key: EncodedKey,
+    pub(crate) masking_key: EncodedKey,
+}
+
+impl RosterMessage {
+    /// The members' names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| member.name.as_str())
+    }
+
+    /// A member's index, 1 to N: the position of its shares.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.names().position(|member| member == name)?.checked_add(1)
+    }
+
+    /// N.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether nobody takes part; no server sends such a roster.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Member {
+    /// The position of this member's shares, 1 to 255.
+    pub(crate) index: u8,
+    pub(crate) sealing_key: PublicKey,
+    pub(crate) masking_key: PublicKey,
+}
+
+/// A roster that was checked: sorted by name, of valid and different keys, no larger than planned.
+#[derive(Clone)]
+pub(crate) struct Roster {
+    members: BTreeMap<String, Member>,
+    digest: [u8; 32],
+}
+
+impl Roster {
+    /// Both sides build it from the same message with the same checks, so they agree on its digest.
+    pub(crate) fn check(message: &RosterMessage, session: &Session, plan: &Plan) -> Result<Self, Error> {
+        session.check(SERVER, &message.session)?;
+        check_plan(SERVER, plan, &message.plan)?;
+        if message.members.len() > plan.clients() {
+            return Err(Error::RosterTooLarge { max: plan.clients(), got: message.members.len() });
+        }
+        let mut transcript = Transcript::new(domain!("roster"))
+            .session(session)
+            .bytes(&plan.digest())
+            .int(message.members.len() as u64);
+        let mut owners: BTreeMap<EncodedKey, &str> = BTreeMap::new();
+        let mut members = BTreeMap::new();
+        let mut last: Option<&str> = None;
+        for (entry, index) in message.members.iter().zip(1_u8..=u8::MAX) {
+            let name = entry.name.as_str();
+            check_name(name)?;
+            if last.is_some_and(|last| last >= name) {
+                return Err(Error::RosterNotSorted { name: name.to_owned() });
+            }
+            last = Some(name);
+            for key in [entry.sealing_key, entry.masking_key] {
+                if let Some(first) = owners.insert(key, name) {
+                    return Err(Error::DuplicateKey { first: first.to_owned(), second: name.to_owned() });
+                }
+                transcript = transcript.bytes(key.as_bytes());
+            }
+            transcript = transcript.text(name);
+            let member = Member {
+                index,
+                sealing_key: entry.sealing_key.decode(name)?,
+                masking_key: entry.masking_key.decode(name)?,
+            };
+            members.insert(entry.name.clone(), member);
+        }
+        Ok(Self { members, digest: transcript.hash() })
+    }
+
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Member> {
+        self.members.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.members.keys()
+    }
+
+    /// Everybody but one.
+    pub(crate) fn others<'a>(&'a self, me: &'a str) -> impl Iterator<Item = (&'a String, &'a Member)> {
+        self.members.iter().filter(move |(name, _)| name.as_str() != me)
+    }
+}
+
+/// Longest name in bytes: names go into every key derivation.
+const MAX_NAME: usize = 255;
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(Error::InvalidName { max: MAX_NAME, got: name.len() });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_plan(from: &str, plan: &Plan, got: &[u8; 32]) -> Result<(), Error> {
+    let expected = plan.digest();
+    if expected == *got {
+        Ok(())
+    } else {
+        Err(Error::PlanMismatch { from: from.to_owned(), expected, got: *got })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Layout, Parameters, keys::PrivateKey};
+
+    fn key() -> EncodedKey {
+        PrivateKey::generate().unwrap().encoded_public_key().unwrap()
+    }
+
+    fn plan() -> Plan {
+        Parameters::new().plan(3, Layout::new(0, 1)).unwrap()
+    }
+
+    fn roster(names: &[&str]) -> RosterMessage {
+        let member =
+            |name: &&str| RosterEntry { name: (*name).into(), sealing_key: key(), masking_key: key() };
+        RosterMessage {
+            session: Session::new([1; 32], 1),
+            plan: ByteArray::new(plan().digest()),
+            members: names.iter().map(member).collect(),
+        }
+    }
+
+    fn check(message: &RosterMessage) -> Result<Roster, Error> {
+        Roster::check(message, &Session::new([1; 32], 1), &plan())
+    }
+
+    #[test]
+    fn indices_follow_the_names() {
+        let message = roster(&["a", "b", "c"]);
+        let roster = check(&message).unwrap();
+        for (name, index) in [("a", 1), ("b", 2), ("c", 3)] {
+            assert_eq!(message.index_of(name), Some(index));
+            assert_eq!(usize::from(roster.get(name).unwrap().index), index);
+        }
+        assert_eq!(message.index_of("d"), None);
+        assert_eq!(roster.others("b").map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    }
+
+    #[test]
+    fn row_04_duplicate_names_and_keys_are_refused() {
+        assert_eq!(check(&roster(&["a", "a"])).err(), Some(Error::RosterNotSorted { name: "a".into() }));
+        assert_eq!(check(&roster(&["b", "a"])).err(), Some(Error::RosterNotSorted { name: "a".into() }));
+        let mut shared = roster(&["a", "b", "c"]);
+        shared.members[2].masking_key = shared.members[0].sealing_key;
+        let error = check(&shared).err().unwrap();
+        assert_eq!(error, Error::DuplicateKey { first: "a".into(), second: "c".into() });
+        let mut twice = roster(&["a"]);
+        twice.members[0].masking_key = twice.members[0].sealing_key;
+        assert_eq!(check(&twice).err(), Some(Error::DuplicateKey { first: "a".into(), second: "a".into() }));
+    }
+
+    #[test]
+    fn row_04_a_padded_roster_is_refused() {
+        let error = check(&roster(&["a", "b", "c", "d"])).err();
+        assert_eq!(error, Some(Error::RosterTooLarge { max: 3, got: 4 }));
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let error = check(&roster(&[""])).err();
+        assert_eq!(error, Some(Error::InvalidName { max: 255, got: 0 }));
+        assert!(check_name(&"x".repeat(255)).is_ok());
+        assert!(check_name(&"x".repeat(256)).is_err());
+    }
+
+    #[test]
+    fn row_07_a_roster_of_another_session_or_plan_is_refused() {
+        let mut other = roster(&["a", "b", "c"]);
+        other.session = other.session.with_attempt(1);
+        assert_eq!(check(&other).err().unwrap().code(), "session-mismatch");
+        let mut other = roster(&["a", "b", "c"]);
+        other.plan = ByteArray::new([0; 32]);
+        assert_eq!(check(&other).err().unwrap().code(), "plan-mismatch");
+    }
+
+    #[test]
+    fn a_key_off_the_curve_names_its_owner() {
+        let mut bad = roster(&["a", "b", "c"]);
+        bad.members[1].sealing_key = EncodedKey::from_bytes([0; 33]);
+        assert_eq!(check(&bad).err(), Some(Error::InvalidPublicKey { owner: "b".into() }));
+    }
+
+    #[test]
+    fn digest_covers_every_key() {
+        let message = roster(&["a", "b", "c"]);
+        let mut swapped = message.clone();
+        let entry = &mut swapped.members[1];
+        std::mem::swap(&mut entry.sealing_key, &mut entry.masking_key);
+        assert_ne!(check(&message).unwrap().digest(), check(&swapped).unwrap().digest());
+    }
+}

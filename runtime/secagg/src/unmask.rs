@@ -1,0 +1,242 @@
+//! Round 4: every survivor gives one share for each member of U2, and the server takes the masks off (Bonawitz et al.,
+//! CCS 2017, fig. 4, round 4).
+//!
+//! **What is given.** For a member that arrived, the share of its seed `b`; for one that dropped out, the share of its
+//! masking key `s`; never both. A client answers once, because answering consumes it, and it answers only if it is
+//! among the survivors. So nobody can ask it about itself: of its own secrets it adds just its share of `b`, as one
+//! that arrived, and it does not even hold a share of its own `s`.
+//!
+//! **How t is counted.** Each secret is shared among all N members, the owner's share of `b` included, and t shares
+//! rebuild it. Hence t answers are enough, whoever they come from: for a survivor that answers itself they are its own
+//! share and t − 1 others, as in the paper, where the server combines the shares of all who answered. Without the own
+//! share the smallest cohorts (N = t) could not finish. And hence 2t > N + colluders keeps two different announced
+//! sets from being opened both: a server that wants `b` of one client under one set and `s` under another needs t
+//! shares of each, and each honest member gives one.
+//!
+//! Does not defend against a server that announces different survivors to different clients while t is lower than
+//! that: round 3, the consistency check between rounds 2 and 4, is where clients compare what they were told. It will
+//! take [`UnmaskClient`] as it is after round 2, and give it on once enough signatures agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aggregate::Aggregate,
+    cohort::{Site, check_names, check_sender, missing},
+    derive::{Binding, pair_mask_key, self_mask_key},
+    digest::ModelDigest,
+    error::{Error, SERVER, Stage},
+    keys::PrivateKey,
+    mask::{self, Sign},
+    plan::Plan,
+    receive_shares::HeldShares,
+    redacted::redacted_debug,
+    roster::{Member, Roster},
+    sealing::ShareKind,
+    session::Session,
+    shamir::{RevealedShare, Share, combine},
+};
+
+const STAGE: Stage = Stage::Unmask;
+
+/// A client whose masked input is on its way. Secret: it holds shares of the others' secrets.
+pub struct UnmaskClient {
+    pub(crate) site: Site,
+    pub(crate) own_seed_share: Share,
+    pub(crate) held: BTreeMap<String, HeldShares>,
+}
+
+redacted_debug!(UnmaskClient, site.session);
+
+impl UnmaskClient {
+    /// Gives one share for each member of U2, once.
+    ///
+    /// # Errors
+    ///
+    /// When this client is not a survivor, when somebody unknown is one, or when too few are left.
+    pub fn unmask(self, message: &SurvivorsMessage) -> Result<UnmaskMessage, Error> {
+        let Self { site, own_seed_share, held } = self;
+        site.session.check(SERVER, &message.session)?;
+        let survivors = &message.survivors;
+        if !survivors.contains(&site.name) {
+            return Err(Error::NotASurvivor { client: site.name });
+        }
+        let strangers: Vec<String> = survivors
+            .iter()
+            .filter(|name| **name != site.name && !held.contains_key(*name))
+            .cloned()
+            .collect();
+        if !strangers.is_empty() {
+            return Err(Error::SurvivorsNotInCohort { names: strangers });
+        }
+        let dropped = held.keys().filter(|name| !survivors.contains(*name));
+        site.check_size(Stage::MaskedInput, survivors.len(), dropped)?;
+
+        let mut answer =
+            UnmaskMessage { session: site.session, seeds: BTreeMap::new(), masking_keys: BTreeMap::new() };
+        for (name, shares) in held {
+            if survivors.contains(&name) {
+                answer.seeds.insert(name, shares.seed.reveal());
+            } else {
+                answer.masking_keys.insert(name, shares.masking_key.reveal());
+            }
+        }
+        answer.seeds.insert(site.name, own_seed_share.reveal());
+        Ok(answer)
+    }
+}
+
+/// U3: whose masked inputs are in the sum. All others of U2 have dropped out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurvivorsMessage {
+    pub(crate) session: Session,
+    pub(crate) survivors: BTreeSet<String>,
+}
+
+impl SurvivorsMessage {
+    /// The survivors' names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.survivors.iter().map(String::as_str)
+    }
+}
+
+/// One client's shares: of the seeds of those who arrived, of the masking keys of those who did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmaskMessage {
+    pub(crate) session: Session,
+    pub(crate) seeds: BTreeMap<String, RevealedShare>,
+    pub(crate) masking_keys: BTreeMap<String, RevealedShare>,
+}
+
+/// The server, with the masked sum, collecting what takes the masks off.
+pub struct UnmaskServer {
+    session: Session,
+    plan: Plan,
+    roster: Roster,
+    survivors: BTreeSet<String>,
+    dropped: BTreeSet<String>,
+    sum: Vec<u32>,
+    received: BTreeMap<String, UnmaskMessage>,
+}
+
+redacted_debug!(UnmaskServer, session);
+
+impl UnmaskServer {
+    pub(crate) fn new(
+        session: Session,
+        plan: Plan,
+        roster: Roster,
+        survivors: BTreeSet<String>,
+        dropped: BTreeSet<String>,
+        sum: Vec<u32>,
+    ) -> Self {
+        Self { session, plan, roster, survivors, dropped, sum, received: BTreeMap::new() }
+    }
+
+    /// Takes the shares of `from`, the name that the transport authenticated.
+    pub fn receive(&mut self, from: &str, message: UnmaskMessage) -> Result<(), Error> {
+        check_sender(STAGE, from, self.survivors.contains(from), &self.received)?;
+        self.session.check(from, &message.session)?;
+        check_names(from, self.survivors.iter(), message.seeds.keys())?;
+        check_names(from, self.dropped.iter(), message.masking_keys.keys())?;
+        self.received.insert(from.to_owned(), message);
+        Ok(())
+    }
+
+    /// Whose shares arrived.
+    pub fn received(&self) -> impl Iterator<Item = &str> {
+        self.received.keys().map(String::as_str)
+    }
+
+    /// Whose did not, of the survivors.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        missing(self.survivors.iter(), &self.received).into_iter().map(String::as_str)
+    }
+
+    /// Who dropped out between sharing keys and sending an input.
+    pub fn dropped(&self) -> impl Iterator<Item = &str> {
+        self.dropped.iter().map(String::as_str)
+    }
+
+    /// Rebuilds the survivors' seeds and the dropped members' masking keys, takes the masks off, and decodes the sum.
+    /// `model` is the digest of what this server broadcast.
+    ///
+    /// # Errors
+    ///
+    /// [`BelowThreshold`](Error::BelowThreshold) names who is missing; nothing of the sum is known then.
+    /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`InconsistentShares`](Error::InconsistentShares) for wrong
+    /// shares, [`ImplausibleSum`](Error::ImplausibleSum) for masks that do not cancel.
+    pub fn aggregate(mut self, model: ModelDigest) -> Result<Aggregate, Error> {
+        let absent = missing(self.survivors.iter(), &self.received).into_iter();
+        let (required, got) = (self.plan.threshold(), self.received.len());
+        if got < required {
+            return Err(Error::BelowThreshold {
+                stage: STAGE,
+                required,
+                got,
+                missing: absent.cloned().collect(),
+            });
+        }
+        let mut sum = std::mem::take(&mut self.sum);
+        for name in &self.survivors {
+            let seed = self.rebuild(name, ShareKind::Seed)?;
+            let key = self_mask_key(seed.as_bytes(), &self.session, name)?;
+            mask::apply(&mut sum, &key, Sign::Minus)?;
+        }
+        let binding = Binding::new(&model, &self.plan.digest(), self.roster.digest());
+        for name in &self.dropped {
+            let masking = self.rebuild_masking_key(name)?;
+            for survivor in &self.survivors {
+                let agreed = masking.agree(&self.member(survivor)?.masking_key);
+                let key = pair_mask_key(&agreed, &self.session, survivor, name, &binding)?;
+                mask::apply(&mut sum, &key, Sign::of_pair(survivor, name).opposite())?;
+            }
+        }
+        Aggregate::decode(&self.plan, sum, self.survivors.into_iter().collect())
+    }
+
+    fn rebuild_masking_key(&self, name: &str) -> Result<PrivateKey, Error> {
+        let wrong = || Error::WrongMaskingKey { client: name.to_owned(), sharers: self.sharers() };
+        let scalar = self.rebuild(name, ShareKind::MaskingKey)?;
+        let key = PrivateKey::from_bytes(scalar.as_bytes()).ok_or_else(wrong)?;
+        if key.encoded_public_key()? == self.member(name)?.masking_key.encoded() {
+            Ok(key)
+        } else {
+            Err(wrong())
+        }
+    }
+
+    /// Rebuilds a secret from t shares, and once more from all where there are more, because a seed has no public key
+    /// to check it against.
+    fn rebuild(&self, name: &str, kind: ShareKind) -> Result<Share, Error> {
+        let shares = self.shares_of(name, kind)?;
+        let needed =
+            shares.get(..self.plan.threshold()).ok_or(Error::Internal { operation: "share count" })?;
+        let secret = Share::from_bytes(*combine(needed)?);
+        if shares.len() > needed.len() && Share::from_bytes(*combine(&shares)?) != secret {
+            return Err(Error::InconsistentShares { client: name.to_owned(), kind, sharers: self.sharers() });
+        }
+        Ok(secret)
+    }
+
+    fn shares_of(&self, name: &str, kind: ShareKind) -> Result<Vec<(u8, Share)>, Error> {
+        let lookup = |(holder, answer): (&String, &UnmaskMessage)| {
+            let shares = match kind {
+                ShareKind::Seed => &answer.seeds,
+                ShareKind::MaskingKey => &answer.masking_keys,
+            };
+            let share = shares.get(name).ok_or(Error::Internal { operation: "share lookup" })?;
+            Ok((self.member(holder)?.index, Share::from_bytes(*share.as_bytes())))
+        };
+        self.received.iter().map(lookup).collect()
+    }
+
+    fn member(&self, name: &str) -> Result<&Member, Error> {
+        self.roster.get(name).ok_or(Error::Internal { operation: "roster lookup" })
+    }
+
+    fn sharers(&self) -> Vec<String> {
+        self.received.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,224 @@
+//! A cohort in one process, in which any participant can leave after any round.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde::{Serialize, de::DeserializeOwned};
+use veilflow_secagg::*;
+
+/// The last thing that a participant does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Last {
+    Nothing,
+    AdvertisesKeys,
+    SharesKeys,
+    MasksInput,
+    Unmasks,
+}
+
+pub(crate) const ALL: [Last; 5] =
+    [Last::Nothing, Last::AdvertisesKeys, Last::SharesKeys, Last::MasksInput, Last::Unmasks];
+
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub(crate) weight: u64,
+    pub(crate) scalars: Vec<f64>,
+    pub(crate) vector: Vec<f32>,
+}
+
+impl Data {
+    pub(crate) fn input(&self) -> Input<'_> {
+        Input { weight: self.weight, scalars: &self.scalars, vector: &self.vector }
+    }
+}
+
+pub(crate) struct Cohort {
+    pub(crate) plan: Plan,
+    pub(crate) policy: ClientPolicy,
+    pub(crate) session: Session,
+    pub(crate) model: ModelDigest,
+    pub(crate) names: Vec<String>,
+    pub(crate) data: Vec<Data>,
+    pub(crate) journals: Vec<MemoryJournal>,
+    /// Whether messages are encoded and decoded on their way.
+    pub(crate) encode: bool,
+}
+
+impl Cohort {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let clients = plan.clients();
+        let data = (0..clients).map(|i| Data {
+            weight: 1 + i as u64,
+            scalars: vec![0.25 * i as f64; plan.layout().scalars()],
+            vector: (0..plan.layout().vector()).map(|j| i as f32 - 0.01 * j as f32).collect(),
+        });
+        Self {
+            plan,
+            policy: ClientPolicy::default().with_min_cohort(2),
+            session: Session::new([7; 32], 1),
+            model: ModelDigest::of_f32(&[1.0, 2.0]),
+            // Not in the order of their numbers, so that sorting matters.
+            names: (0..clients).map(|i| format!("site-{}", (i * 7) % 11)).collect(),
+            data: data.collect(),
+            journals: vec![MemoryJournal::new(); clients],
+            encode: false,
+        }
+    }
+
+    /// `clients` participants, threshold t, cohorts from 2, one scalar and three vector entries.
+    pub(crate) fn of(clients: usize, threshold: u32) -> Self {
+        let parameters =
+            Parameters::new().with_min_cohort(2).with_reconstruction_threshold(Threshold::Count(threshold));
+        Self::new(parameters.plan(clients, Layout::new(1, 3)).unwrap())
+    }
+
+    fn send<M: Serialize + DeserializeOwned>(&self, message: M) -> M {
+        if self.encode { reencode(&message) } else { message }
+    }
+
+    pub(crate) fn rng(&self, i: usize) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(i as u64)
+    }
+
+    pub(crate) fn input_id(&self, i: usize) -> InputId {
+        InputId::of_parts([b"input".as_slice(), self.names[i].as_bytes()])
+    }
+
+    pub(crate) fn client(&self, i: usize) -> Client {
+        Client::new(self.names[i].as_str(), self.plan, self.policy).unwrap()
+    }
+
+    /// Round 0.
+    pub(crate) fn advertise(
+        &mut self,
+        last: &[Last],
+    ) -> (AdvertiseKeysServer, BTreeMap<usize, ShareKeysClient>) {
+        let mut server = AdvertiseKeysServer::new(self.session, self.plan, self.names.clone()).unwrap();
+        let mut clients = BTreeMap::new();
+        for (i, last) in last.iter().enumerate() {
+            let (client, message) =
+                self.client(i).advertise_keys(self.session, &mut self.journals[i]).unwrap();
+            if *last >= Last::AdvertisesKeys {
+                server.receive(&self.names[i], self.send(message)).unwrap();
+                clients.insert(i, client);
+            }
+        }
+        (server, clients)
+    }
+
+    /// Rounds 0 and 1.
+    pub(crate) fn share(
+        &mut self,
+        last: &[Last],
+    ) -> Result<(ShareKeysServer, BTreeMap<usize, ReceiveSharesClient>), Error> {
+        let (server, clients) = self.advertise(last);
+        let (mut server, roster) = server.freeze()?;
+        let roster = self.send(roster);
+        let mut next = BTreeMap::new();
+        for (i, client) in clients {
+            let (client, message) = client.share_keys(&roster)?;
+            if last[i] >= Last::SharesKeys {
+                server.receive(&self.names[i], self.send(message))?;
+                next.insert(i, client);
+            }
+        }
+        Ok((server, next))
+    }
+
+    /// Rounds 0 and 1 and the delivery of shares.
+    pub(crate) fn receive(
+        &mut self,
+        last: &[Last],
+    ) -> Result<(MaskedInputServer, BTreeMap<usize, MaskInputClient>), Error> {
+        let (server, clients) = self.share(last)?;
+        let (server, shares) = server.deliver()?;
+        let ready = clients.into_iter().map(|(i, client)| {
+            let message = self.send(shares[&self.names[i]].clone());
+            Ok((i, client.receive_shares(&message)?))
+        });
+        Ok((server, ready.collect::<Result<_, Error>>()?))
+    }
+
+    pub(crate) fn mask(
+        &mut self,
+        i: usize,
+        client: MaskInputClient,
+        model: ModelDigest,
+    ) -> Result<(UnmaskClient, MaskedInputMessage), Error> {
+        let (id, mut rng) = (self.input_id(i), self.rng(i));
+        client.mask_input(model, id, &self.data[i].input(), &mut rng, &mut self.journals[i])
+    }
+
+    /// Rounds 0 to 2.
+    pub(crate) fn masked(
+        &mut self,
+        last: &[Last],
+    ) -> Result<(MaskedInputServer, BTreeMap<usize, UnmaskClient>), Error> {
+        let (mut server, clients) = self.receive(last)?;
+        let mut next = BTreeMap::new();
+        for (i, client) in clients {
+            let (client, message) = self.mask(i, client, self.model)?;
+            if last[i] >= Last::MasksInput {
+                server.receive(&self.names[i], self.send(message))?;
+                next.insert(i, client);
+            }
+        }
+        Ok((server, next))
+    }
+
+    /// Everything.
+    pub(crate) fn run(&mut self, last: &[Last]) -> Result<Aggregate, Error> {
+        let (server, clients) = self.masked(last)?;
+        let (mut server, survivors) = server.announce()?;
+        let survivors = self.send(survivors);
+        for (i, client) in clients {
+            let message = client.unmask(&survivors)?;
+            if last[i] >= Last::Unmasks {
+                server.receive(&self.names[i], self.send(message))?;
+            }
+        }
+        server.aggregate(self.model)
+    }
+
+    /// What the sum must be: the same inputs, quantized with the same seeds, without a mask.
+    pub(crate) fn plain(&self, last: &[Last]) -> Aggregate {
+        let mut sum = FixedPointSum::new(&self.plan);
+        for i in (0..self.names.len()).filter(|i| last[*i] >= Last::MasksInput) {
+            let quantized = self.plan.quantize(&self.data[i].input(), &mut self.rng(i)).unwrap();
+            sum.add(&self.names[i], &quantized).unwrap();
+        }
+        sum.decode().unwrap()
+    }
+
+    /// Names of those who stop before `stage`, of those who got as far as `before`, in order.
+    pub(crate) fn lost(&self, last: &[Last], before: Last, stage: Last) -> Vec<String> {
+        let gone = (0..self.names.len()).filter(|i| last[*i] >= before && last[*i] < stage);
+        let mut names: Vec<String> = gone.map(|i| self.names[i].clone()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// As the network does it.
+pub(crate) fn reencode<M: Serialize + DeserializeOwned>(message: &M) -> M {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(message, &mut bytes).unwrap();
+    ciborium::from_reader(bytes.as_slice()).unwrap()
+}
+
+/// A message as somebody else would have it. Byte strings are arrays of numbers here.
+pub(crate) fn tamper<M: Serialize + DeserializeOwned>(
+    message: &M,
+    change: impl FnOnce(&mut serde_json::Value),
+) -> M {
+    let mut value = serde_json::to_value(message).unwrap();
+    change(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+/// Flips one bit of a byte string.
+pub(crate) fn flip(byte_string: &mut serde_json::Value) {
+    let byte = byte_string[9].as_u64().unwrap();
+    byte_string[9] = (byte ^ 1).into();
+}

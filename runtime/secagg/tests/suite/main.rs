@@ -1,0 +1,8 @@
+//! The protocol from outside: whole sessions, the rows of `SECURITY.md` that hold, and the encoding of messages.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+mod common;
+mod rows;
+mod session;
+mod wire;

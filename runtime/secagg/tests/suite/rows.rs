@@ -1,0 +1,594 @@
+//! The rows of `SECURITY.md` that hold already, attacked from outside: through messages and calls only.
+
+use crate::common::{Cohort, Last, flip, tamper};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+use veilflow_secagg::*;
+
+const STAY: [Last; 4] = [Last::Unmasks; 4];
+
+fn four() -> Cohort {
+    Cohort::of(4, 3)
+}
+
+// Row 1: different models for different clients.
+
+#[test]
+fn row_01_masks_of_different_models_do_not_cancel() {
+    let mut cohort = four();
+    let (mut server, clients) = cohort.receive(&STAY).unwrap();
+    let other = ModelDigest::of_f32(&[1.0, 2.1]);
+    let mut masked = Vec::new();
+    for (i, client) in clients {
+        let model = if i == 2 { other } else { cohort.model };
+        let (client, message) = cohort.mask(i, client, model).unwrap();
+        server.receive(&cohort.names[i], message).unwrap();
+        masked.push((i, client));
+    }
+    let (mut server, survivors) = server.announce().unwrap();
+    for (i, client) in masked {
+        server.receive(&cohort.names[i], client.unmask(&survivors).unwrap()).unwrap();
+    }
+    assert_eq!(server.aggregate(cohort.model).unwrap_err().code(), "implausible-sum");
+}
+
+#[test]
+fn row_01_a_server_with_another_model_cannot_remove_a_dropout() {
+    let mut cohort = four();
+    let (server, clients) =
+        cohort.masked(&[Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks]).unwrap();
+    let (mut server, survivors) = server.announce().unwrap();
+    for (i, client) in clients {
+        server.receive(&cohort.names[i], client.unmask(&survivors).unwrap()).unwrap();
+    }
+    let error = server.aggregate(ModelDigest::of_f32(&[])).unwrap_err();
+    assert_eq!(error.code(), "implausible-sum");
+}
+
+// Row 2: both shares of one client.
+
+#[test]
+fn row_02_an_answer_has_one_share_per_member_and_its_own_seed_only() {
+    let mut cohort = four();
+    let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
+    let (server, clients) = cohort.masked(&last).unwrap();
+    let (_, survivors) = server.announce().unwrap();
+    for (i, client) in clients {
+        let answer = serde_json::to_value(client.unmask(&survivors).unwrap()).unwrap();
+        let names = |kind: &str| answer[kind].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let mut arrived: Vec<String> = [0, 2, 3].map(|i| cohort.names[i].clone()).to_vec();
+        arrived.sort();
+        assert_eq!(names("seeds"), arrived);
+        assert_eq!(names("masking_keys"), [cohort.names[1].clone()]);
+        assert!(!names("masking_keys").contains(&cohort.names[i]));
+    }
+}
+
+#[test]
+fn row_02_a_client_that_is_called_dropped_answers_nothing() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.masked(&STAY).unwrap();
+    let (_, survivors) = server.announce().unwrap();
+    let name = cohort.names[1].clone();
+    let without =
+        tamper(&survivors, |v| v["survivors"].as_array_mut().unwrap().retain(|n| *n != json!(name)));
+    let error = clients.remove(&1).unwrap().unmask(&without).unwrap_err();
+    assert_eq!(error, Error::NotASurvivor { client: name });
+}
+
+#[test]
+fn row_02_survivors_who_never_shared_keys_are_refused() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.masked(&STAY).unwrap();
+    let (_, survivors) = server.announce().unwrap();
+    let padded = tamper(&survivors, |v| v["survivors"].as_array_mut().unwrap().push(json!("mallory")));
+    let error = clients.remove(&0).unwrap().unmask(&padded).unwrap_err();
+    assert_eq!(error, Error::SurvivorsNotInCohort { names: vec!["mallory".into()] });
+}
+
+#[test]
+fn row_02_the_server_takes_no_answer_about_the_wrong_kind() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.masked(&STAY).unwrap();
+    let (mut server, survivors) = server.announce().unwrap();
+    let answer = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
+    let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
+    let both = tamper(&answer, |v| v["masking_keys"][&other] = v["seeds"][&other].clone());
+    let error = server.receive(&me, both).unwrap_err();
+    assert_eq!(
+        error,
+        Error::WrongShareSet { from: me.clone(), missing: vec![], unexpected: vec![other.clone()] }
+    );
+    assert_eq!(error.culprits(), [me.as_str()]);
+    let fewer = tamper(&answer, |v| drop(v["seeds"].as_object_mut().unwrap().remove(&other)));
+    let error = server.receive(&me, fewer).unwrap_err();
+    assert_eq!(error, Error::WrongShareSet { from: me.clone(), missing: vec![other], unexpected: vec![] });
+    server.receive(&me, answer).unwrap();
+}
+
+// Row 4 as far as it holds without signatures.
+
+#[test]
+fn row_04_a_client_finds_its_own_keys_in_the_roster_or_stops() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (_, roster) = server.freeze().unwrap();
+    let at = roster.index_of(&cohort.names[0]).unwrap() - 1;
+    let without = tamper(&roster, |v| drop(v["members"].as_array_mut().unwrap().remove(at)));
+    let error = clients.remove(&0).unwrap().share_keys(&without).unwrap_err();
+    assert_eq!(error, Error::NotInRoster { client: cohort.names[0].clone() });
+
+    let at = roster.index_of(&cohort.names[1]).unwrap() - 1;
+    let swapped = tamper(&roster, |v| {
+        let member = &mut v["members"][at];
+        let (sealing, masking) = (member["sealing_key"].clone(), member["masking_key"].clone());
+        member["sealing_key"] = masking;
+        member["masking_key"] = sealing;
+    });
+    let error = clients.remove(&1).unwrap().share_keys(&swapped).unwrap_err();
+    assert_eq!(error, Error::OwnKeysReplaced { client: cohort.names[1].clone() });
+}
+
+#[test]
+fn row_04_keys_off_the_curve_are_refused_on_receipt() {
+    let cohort = four();
+    let mut server = AdvertiseKeysServer::new(cohort.session, cohort.plan, cohort.names.clone()).unwrap();
+    let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+    let bad = tamper(&message, |v| v["masking_key"] = json!(vec![0; 33]));
+    let error = server.receive(&cohort.names[0], bad).unwrap_err();
+    assert_eq!(error, Error::InvalidPublicKey { owner: cohort.names[0].clone() });
+    assert_eq!(error.culprits(), [cohort.names[0].as_str()]);
+    server.receive(&cohort.names[0], message).unwrap();
+}
+
+// Row 6: differencing by restart.
+
+#[test]
+fn row_06_an_input_is_not_masked_again_in_another_session() {
+    let mut cohort = four();
+    let first = cohort.session;
+    cohort.run(&STAY).unwrap();
+    cohort.session = Session::generate(1).unwrap();
+    let (_, mut clients) = cohort.receive(&STAY).unwrap();
+    let error = cohort.mask(0, clients.remove(&0).unwrap(), cohort.model).unwrap_err();
+    let (input, now) = (cohort.input_id(0), cohort.session);
+    assert_eq!(error, Error::InputAlreadyMasked { input, first: Box::new(first), now });
+}
+
+#[test]
+fn row_06_the_policy_of_a_site_can_allow_it() {
+    let mut cohort = four();
+    cohort.policy = cohort.policy.with_allow_remasking(true);
+    cohort.run(&STAY).unwrap();
+    cohort.session = cohort.session.next_attempt().unwrap();
+    assert_eq!(cohort.run(&STAY).unwrap(), cohort.plain(&STAY));
+}
+
+#[test]
+fn row_06_a_restart_before_round_2_is_a_new_attempt() {
+    let mut cohort = four();
+    cohort.receive(&STAY).unwrap();
+    let again = cohort.client(0).advertise_keys(cohort.session, &mut cohort.journals[0]).unwrap_err();
+    assert_eq!(again, Error::SessionNotNewer { last: cohort.session, got: cohort.session });
+    cohort.session = cohort.session.next_attempt().unwrap();
+    assert_eq!(cohort.run(&STAY).unwrap(), cohort.plain(&STAY));
+}
+
+#[test]
+fn row_06_the_journal_is_written_before_the_message_exists() {
+    use std::{cell::RefCell, io, rc::Rc};
+    struct Spy(Rc<RefCell<Vec<(InputId, Session)>>>);
+    impl InputJournal for Spy {
+        fn begin(&mut self, _: &Session) -> io::Result<Option<Session>> {
+            Ok(None)
+        }
+        fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>> {
+            self.0.borrow_mut().push((*input, *session));
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+    let mut cohort = four();
+    let (_, mut clients) = cohort.receive(&STAY).unwrap();
+    let seen = Rc::default();
+    let result = clients.remove(&0).unwrap().mask_input(
+        cohort.model,
+        cohort.input_id(0),
+        &cohort.data[0].input(),
+        &mut ChaCha8Rng::seed_from_u64(0),
+        &mut Spy(Rc::clone(&seen)),
+    );
+    assert_eq!(result.unwrap_err(), Error::JournalUnavailable { kind: io::ErrorKind::StorageFull });
+    assert_eq!(*seen.borrow(), [(cohort.input_id(0), cohort.session)]);
+}
+
+#[test]
+fn row_06_a_refused_input_is_not_journalled() {
+    let mut cohort = four();
+    cohort.data[0].weight = 0;
+    let (_, mut clients) = cohort.receive(&STAY).unwrap();
+    let error = cohort.mask(0, clients.remove(&0).unwrap(), cohort.model).unwrap_err();
+    assert_eq!(error, Error::Input(InputError::WeightZero));
+    cohort.data[0].weight = 1;
+    cohort.session = cohort.session.next_attempt().unwrap();
+    cohort.run(&STAY).unwrap();
+}
+
+// Row 7: replays, and keys or masks used again.
+
+#[test]
+fn row_07_two_sessions_share_no_key_no_share_and_no_mask() {
+    let messages = |session| {
+        let mut cohort = four();
+        cohort.session = session;
+        let (server, clients) = cohort.advertise(&STAY);
+        let (mut server, roster) = server.freeze().unwrap();
+        let mut seen = vec![serde_json::to_value(&roster).unwrap()["members"].clone()];
+        let mut next = Vec::new();
+        for (i, client) in clients {
+            let (client, message) = client.share_keys(&roster).unwrap();
+            seen.push(serde_json::to_value(&message).unwrap()["shares"].clone());
+            server.receive(&cohort.names[i], message).unwrap();
+            next.push((i, client));
+        }
+        let (_, shares) = server.deliver().unwrap();
+        for (i, client) in next {
+            let client = client.receive_shares(&shares[&cohort.names[i]]).unwrap();
+            let (_, message) = cohort.mask(i, client, cohort.model).unwrap();
+            seen.push(serde_json::to_value(&message).unwrap()["entries"].clone());
+        }
+        seen
+    };
+    // Even under the same session name: everything hangs on fresh randomness.
+    let session = Session::new([7; 32], 1);
+    for (one, other) in messages(session).iter().zip(&messages(session)) {
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
+fn row_07_messages_of_another_session_are_refused_in_each_round() {
+    let mut old = four();
+    let mut new = four();
+    new.session = old.session.next_attempt().unwrap();
+    let name = old.names[0].clone();
+
+    let (mut server, _) = new.advertise(&[Last::Nothing; 4]);
+    let (_, message) = old.client(0).advertise_keys(old.session, &mut MemoryJournal::new()).unwrap();
+    let expected = Error::SessionMismatch { from: name.clone(), expected: new.session, got: old.session };
+    assert_eq!(server.receive(&name, message), Err(expected.clone()));
+
+    let (server, mut clients) = old.advertise(&STAY);
+    let roster = server.freeze().unwrap().1;
+    let (_, shares) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    new.journals = vec![MemoryJournal::new(); 4];
+    let (server, mut clients) = new.advertise(&STAY);
+    assert_eq!(clients.remove(&0).unwrap().share_keys(&roster).unwrap_err().code(), "session-mismatch");
+    assert_eq!(server.freeze().unwrap().0.receive(&name, shares), Err(expected.clone()));
+
+    old.journals = vec![MemoryJournal::new(); 4];
+    let (server, mut clients) = old.receive(&STAY).unwrap();
+    let (client, input) = old.mask(0, clients.remove(&0).unwrap(), old.model).unwrap();
+    drop(server);
+    new.journals = vec![MemoryJournal::new(); 4];
+    let (mut server, _) = new.receive(&STAY).unwrap();
+    assert_eq!(server.receive(&name, input), Err(expected.clone()));
+
+    new.journals = vec![MemoryJournal::new(); 4];
+    let (server, mut clients) = new.masked(&STAY).unwrap();
+    let (mut server, survivors) = server.announce().unwrap();
+    assert_eq!(client.unmask(&survivors).unwrap_err().code(), "session-mismatch");
+    let answer = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
+    let replayed = tamper(&answer, |v| v["session"]["attempt"] = json!(0));
+    assert_eq!(server.receive(&name, replayed), Err(expected));
+}
+
+#[test]
+fn row_07_a_second_message_in_a_round_is_refused() {
+    let mut cohort = four();
+    let name = cohort.names[0].clone();
+    let duplicate = |stage| Error::DuplicateMessage { stage, name: cohort.names[0].clone() };
+    let expected = [Stage::AdvertiseKeys, Stage::ShareKeys, Stage::MaskedInput, Stage::Unmask].map(duplicate);
+
+    let (mut server, _) = cohort.advertise(&STAY);
+    let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[0]);
+
+    cohort.journals = vec![MemoryJournal::new(); 4];
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (mut server, roster) = server.freeze().unwrap();
+    let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[1]);
+
+    cohort.journals = vec![MemoryJournal::new(); 4];
+    let (mut server, mut clients) = cohort.receive(&STAY).unwrap();
+    let (_, message) = cohort.mask(0, clients.remove(&0).unwrap(), cohort.model).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[2]);
+
+    cohort.journals = vec![MemoryJournal::new(); 4];
+    let (server, mut clients) = cohort.masked(&STAY).unwrap();
+    let (mut server, survivors) = server.announce().unwrap();
+    let message = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[3]);
+}
+
+#[test]
+fn row_07_a_share_for_one_client_does_not_open_for_another() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.share(&STAY).unwrap();
+    let (_, shares) = server.deliver().unwrap();
+    let (me, other) = (&cohort.names[0], &cohort.names[1]);
+    let third = cohort.names[2].clone();
+    let swapped =
+        tamper(&shares[me], |v| v["shares"][&third] = json!(shares[other])["shares"][&third].clone());
+    let error = clients.remove(&0).unwrap().receive_shares(&swapped).unwrap_err();
+    assert_eq!(error, Error::ShareNotOpened { from: third, to: me.clone(), kind: ShareKind::Seed });
+}
+
+// Row 10: small cohorts.
+
+#[test]
+fn row_10_a_site_refuses_a_plan_below_its_policy() {
+    let plan = |threshold, clients| {
+        let threshold = Threshold::Count(threshold);
+        let parameters = Parameters::new().with_min_cohort(2).with_reconstruction_threshold(threshold);
+        parameters.plan(clients, Layout::new(0, 1)).unwrap()
+    };
+    let policy = ClientPolicy::default();
+    let error = Client::new("a", plan(2, 2), policy).unwrap_err();
+    let stage = Stage::AdvertiseKeys;
+    assert_eq!(error, Error::CohortTooSmall { stage, minimum: 3, got: 2, missing: vec![] });
+    let error = Client::new("a", plan(2, 4), policy.with_min_threshold(3)).unwrap_err();
+    assert_eq!(error, Error::ThresholdBelowPolicy { client: "a".into(), minimum: 3, got: 2 });
+    Client::new("a", plan(2, 2), policy.with_min_cohort(2)).unwrap();
+    assert_eq!(Client::new("", plan(2, 3), policy).unwrap_err().code(), "invalid-name");
+}
+
+/// The server's minimum is 2, the sites' is 4: whatever the server goes on with, they do not.
+#[test]
+fn row_10_clients_enforce_their_minimum_on_the_roster_on_u2_and_on_u3() {
+    let cohort = |last: &[Last]| {
+        let mut cohort = Cohort::of(4, 2);
+        cohort.policy = cohort.policy.with_min_cohort(4);
+        let missing = cohort.lost(last, Last::Nothing, Last::Unmasks);
+        (cohort.run(last).unwrap_err(), missing)
+    };
+    let small = |stage, missing| Error::CohortTooSmall { stage, minimum: 4, got: 3, missing };
+    for (leave, stage) in [
+        (Last::Nothing, Stage::ShareKeys),
+        (Last::AdvertisesKeys, Stage::ShareKeys),
+        (Last::SharesKeys, Stage::MaskedInput),
+    ] {
+        let (error, missing) = cohort(&[Last::Unmasks, leave, Last::Unmasks, Last::Unmasks]);
+        // Who was never in the roster is nobody that a client could name.
+        let missing = if leave == Last::Nothing { vec![] } else { missing };
+        assert_eq!(error, small(stage, missing));
+        assert!(error.culprits().is_empty());
+    }
+}
+
+#[test]
+fn row_10_a_client_counts_the_survivors_itself() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.masked(&STAY).unwrap();
+    let (_, survivors) = server.announce().unwrap();
+    let me = cohort.names[0].clone();
+    let alone = tamper(&survivors, |v| v["survivors"] = json!([me]));
+    let missing = cohort.names[1..].iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    let error = clients.remove(&0).unwrap().unmask(&alone).unwrap_err();
+    let missing = missing.into_iter().collect();
+    assert_eq!(error, Error::BelowThreshold { stage: Stage::MaskedInput, required: 3, got: 1, missing });
+}
+
+// Row 12: a late input.
+
+/// The server has everything that a session gives it about a dropout (its masking key, hence all pair masks) and the
+/// input that came too late. What is left is the input under PRG(b), and no answer contains a share of that `b`.
+#[test]
+fn row_12_no_answer_opens_the_seed_of_a_dropout() {
+    let mut cohort = four();
+    let (mut server, clients) = cohort.receive(&STAY).unwrap();
+    let (mut late, mut unmaskers) = (None, Vec::new());
+    for (i, client) in clients {
+        let (client, message) = cohort.mask(i, client, cohort.model).unwrap();
+        if i == 1 {
+            late = Some((client, message));
+        } else {
+            server.receive(&cohort.names[i], message).unwrap();
+            unmaskers.push((i, client));
+        }
+    }
+    let (mut server, survivors) = server.announce().unwrap();
+    let dropped = cohort.names[1].clone();
+    assert_eq!(server.dropped().collect::<Vec<_>>(), [dropped.as_str()]);
+    for (i, client) in unmaskers {
+        let answer = client.unmask(&survivors).unwrap();
+        assert!(serde_json::to_value(&answer).unwrap()["seeds"].get(&dropped).is_none());
+        server.receive(&cohort.names[i], answer).unwrap();
+    }
+    // Nor does the late client itself help, with its answer or with anything else.
+    let (client, _) = late.unwrap();
+    assert_eq!(client.unmask(&survivors).unwrap_err(), Error::NotASurvivor { client: dropped.clone() });
+    let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
+    assert_eq!(server.aggregate(cohort.model).unwrap(), cohort.plain(&last));
+}
+
+// Row 13 as far as it holds without commitments.
+
+#[test]
+fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
+    for kind in ["seed", "masking_key"] {
+        let mut cohort = four();
+        let (server, mut clients) = cohort.share(&STAY).unwrap();
+        let (_, shares) = server.deliver().unwrap();
+        let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
+        let changed = tamper(&shares[&me], |v| flip(&mut v["shares"][&from][kind]));
+        let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
+        assert_eq!(error.code(), "share-not-opened");
+        assert!(error.culprits().is_empty());
+    }
+}
+
+fn with_a_wrong_share(dropout: bool, kind: &str, of: usize) -> (Error, Cohort) {
+    let mut cohort = Cohort::of(4, 2);
+    let second = if dropout { Last::SharesKeys } else { Last::Unmasks };
+    let (server, clients) = cohort.masked(&[Last::Unmasks, second, Last::Unmasks, Last::Unmasks]).unwrap();
+    let (mut server, survivors) = server.announce().unwrap();
+    for (i, client) in clients {
+        let mut answer = client.unmask(&survivors).unwrap();
+        if i == 0 {
+            answer = tamper(&answer, |v| flip(&mut v[kind][&cohort.names[of]]));
+        }
+        server.receive(&cohort.names[i], answer).unwrap();
+    }
+    (server.aggregate(cohort.model).unwrap_err(), cohort)
+}
+
+#[test]
+fn row_13_a_wrong_share_of_a_masking_key_is_never_silent() {
+    let (error, cohort) = with_a_wrong_share(true, "masking_keys", 1);
+    assert!(matches!(
+        &error,
+        Error::WrongMaskingKey { client, .. } | Error::InconsistentShares { client, .. } if *client == cohort.names[1]
+    ));
+    assert!(error.culprits().is_empty());
+}
+
+/// All answer with exactly t shares: the curve is the only check.
+#[test]
+fn row_13_a_masking_key_is_checked_against_the_advertised_one() {
+    let mut cohort = four();
+    let (server, clients) =
+        cohort.masked(&[Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks]).unwrap();
+    let (mut server, survivors) = server.announce().unwrap();
+    for (i, client) in clients {
+        let mut answer = client.unmask(&survivors).unwrap();
+        if i == 3 {
+            answer = tamper(&answer, |v| flip(&mut v["masking_keys"][&cohort.names[1]]));
+        }
+        server.receive(&cohort.names[i], answer).unwrap();
+    }
+    let mut sharers: Vec<String> = [0, 2, 3].map(|i| cohort.names[i].clone()).to_vec();
+    sharers.sort();
+    let error = server.aggregate(cohort.model).unwrap_err();
+    assert_eq!(error, Error::WrongMaskingKey { client: cohort.names[1].clone(), sharers });
+}
+
+#[test]
+fn row_13_a_wrong_share_of_a_seed_is_found_when_more_than_t_answer() {
+    let (error, cohort) = with_a_wrong_share(false, "seeds", 2);
+    let mut sharers = cohort.names.clone();
+    sharers.sort();
+    let kind = ShareKind::Seed;
+    assert_eq!(error, Error::InconsistentShares { client: cohort.names[2].clone(), kind, sharers });
+}
+
+// Row 14 is in session.rs. Here: nothing partial comes out, and a strange sender changes nothing.
+
+#[test]
+fn row_14_only_those_of_a_round_are_heard_in_it() {
+    let mut cohort = four();
+    let unknown = |stage, name: &str| Error::UnknownSender { stage, name: name.into() };
+    let (mut server, clients) =
+        cohort.advertise(&[Last::Unmasks, Last::Nothing, Last::Unmasks, Last::Unmasks]);
+    assert_eq!(server.missing().collect::<Vec<_>>(), [cohort.names[1].as_str()]);
+    let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+    assert_eq!(server.receive("mallory", message), Err(unknown(Stage::AdvertiseKeys, "mallory")));
+    let (mut server, roster) = server.freeze().unwrap();
+    let absent = cohort.names[1].clone();
+    for (_, client) in clients {
+        let (_, message) = client.share_keys(&roster).unwrap();
+        assert_eq!(server.receive(&absent, message), Err(unknown(Stage::ShareKeys, &absent)));
+    }
+    assert_eq!(server.received().count(), 0);
+    assert_eq!(server.missing().count(), 3);
+}
+
+// Round by round: malformed messages of right shape.
+
+#[test]
+fn vectors_of_wrong_length_or_range_change_nothing() {
+    let parameters = Parameters::new().with_modulus_range(1 << 28);
+    let mut cohort = Cohort::new(parameters.plan(4, Layout::new(0, 2)).unwrap());
+    let (mut server, clients) = cohort.receive(&STAY).unwrap();
+    let mut unmaskers = Vec::new();
+    for (i, client) in clients {
+        let name = cohort.names[i].clone();
+        let (client, message) = cohort.mask(i, client, cohort.model).unwrap();
+        let longer =
+            tamper(&message, |v| v["entries"].as_array_mut().unwrap().extend([0, 0, 0, 0].map(|b| json!(b))));
+        let error = server.receive(&name, longer).unwrap_err();
+        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 3, got: 4 });
+        let shorter = tamper(&message, |v| v["entries"] = json!([]));
+        let error = server.receive(&name, shorter).unwrap_err();
+        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 3, got: 0 });
+        let beyond = tamper(&message, |v| v["entries"][11] = json!(0x10));
+        let error = server.receive(&name, beyond).unwrap_err();
+        assert_eq!(error, Error::EntryOutOfRange { from: name.clone(), entry: 2, modulus: 1 << 28 });
+        assert_eq!(error.culprits(), [name.as_str()]);
+        server.receive(&name, message).unwrap();
+        unmaskers.push((name, client));
+    }
+    let (mut server, survivors) = server.announce().unwrap();
+    for (name, client) in unmaskers {
+        server.receive(&name, client.unmask(&survivors).unwrap()).unwrap();
+    }
+    assert_eq!(server.aggregate(cohort.model).unwrap(), cohort.plain(&STAY));
+}
+
+#[test]
+fn shares_for_the_wrong_recipients_are_refused() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (mut server, roster) = server.freeze().unwrap();
+    let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
+    let misdirected = tamper(&message, |v| {
+        let shares = v["shares"].as_object_mut().unwrap();
+        let moved = shares.remove(&other).unwrap();
+        shares.insert("mallory".into(), moved);
+    });
+    let error = server.receive(&me, misdirected).unwrap_err();
+    let (missing, unexpected) = (vec![other], vec!["mallory".into()]);
+    assert_eq!(error, Error::WrongShareSet { from: me, missing, unexpected });
+}
+
+#[test]
+fn a_share_from_nobody_in_the_roster_is_refused() {
+    // A share that a client is to have sent itself is one, too.
+    for stranger in ["mallory", four().names[0].as_str()] {
+        let mut cohort = four();
+        let (server, mut clients) = cohort.share(&STAY).unwrap();
+        let (_, shares) = server.deliver().unwrap();
+        let other = &cohort.names[1];
+        let padded =
+            tamper(&shares[&cohort.names[0]], |v| v["shares"][stranger] = v["shares"][other].clone());
+        let error = clients.remove(&0).unwrap().receive_shares(&padded).unwrap_err();
+        assert_eq!(error, Error::UnknownSender { stage: Stage::ShareKeys, name: stranger.into() });
+    }
+}
+
+#[test]
+fn participants_with_different_plans_find_out_in_round_0() {
+    let cohort = four();
+    let other = Cohort::of(4, 2);
+    let mut server = AdvertiseKeysServer::new(cohort.session, cohort.plan, cohort.names.clone()).unwrap();
+    let (_, message) = other.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+    let error = server.receive(&cohort.names[0], message).unwrap_err();
+    let (expected, got) = (cohort.plan.digest(), other.plan.digest());
+    assert_eq!(error, Error::PlanMismatch { from: cohort.names[0].clone(), expected, got });
+}
+
+#[test]
+fn as_many_are_invited_as_the_plan_is_for() {
+    let cohort = four();
+    let invite = |names: &[&str]| {
+        AdvertiseKeysServer::new(cohort.session, cohort.plan, names.to_vec()).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(invite(&["a", "b", "c"]), Error::WrongInvitation { expected: 4, got: 3 });
+    assert_eq!(invite(&["a", "b", "c", "c"]), Error::WrongInvitation { expected: 4, got: 3 });
+    assert_eq!(invite(&["a", "b", "c", ""]).code(), "invalid-name");
+}

@@ -1,0 +1,168 @@
+//! Whole sessions: the secure sum is the plain sum of the survivors, bit for bit, or a typed error.
+
+use crate::common::{ALL, Cohort, Data, Last};
+use proptest::{collection::vec, prelude::*, sample::select};
+use veilflow_secagg::*;
+
+#[test]
+fn everybody_stays() {
+    let mut cohort = Cohort::of(5, 4);
+    let last = [Last::Unmasks; 5];
+    assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+}
+
+/// With 4 participants and t = 3, one may leave after each round.
+#[test]
+fn one_of_four_leaves_after_each_round() {
+    for stage in ALL {
+        let mut cohort = Cohort::of(4, 3);
+        let last = [Last::Unmasks, Last::Unmasks, stage, Last::Unmasks];
+        let aggregate = cohort.run(&last).unwrap();
+        assert_eq!(aggregate, cohort.plain(&last), "{stage:?}");
+        let counted = stage >= Last::MasksInput;
+        assert_eq!(aggregate.survivors().len(), if counted { 4 } else { 3 }, "{stage:?}");
+    }
+}
+
+/// With two gone there is no sum, and the error says who is missing and when.
+#[test]
+fn row_14_two_of_four_leave_after_each_round() {
+    let stages = [
+        (Last::Nothing, Stage::AdvertiseKeys),
+        (Last::AdvertisesKeys, Stage::ShareKeys),
+        (Last::SharesKeys, Stage::MaskedInput),
+        (Last::MasksInput, Stage::Unmask),
+    ];
+    for (leave, stage) in stages {
+        let mut cohort = Cohort::of(4, 3);
+        let last = [Last::Unmasks, leave, leave, Last::Unmasks];
+        let missing = cohort.lost(&last, Last::Nothing, Last::Unmasks);
+        let error = cohort.run(&last).unwrap_err();
+        assert_eq!(error, Error::BelowThreshold { stage, required: 3, got: 2, missing: missing.clone() });
+        assert_eq!(error.code(), "below-threshold");
+        for name in missing {
+            assert!(error.to_string().contains(&name), "{error}");
+        }
+    }
+}
+
+/// The smallest cohort, and one where all are needed.
+#[test]
+fn two_of_two_and_three_of_three() {
+    for clients in [2, 3] {
+        let mut cohort = Cohort::of(clients, clients as u32);
+        let last = vec![Last::Unmasks; clients];
+        assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+    }
+}
+
+#[test]
+fn a_field_full_of_clients() {
+    let parameters = Parameters::new().with_reconstruction_threshold(Threshold::Count(2));
+    let plan = parameters.plan(255, Layout::new(0, 0)).unwrap();
+    let mut cohort = Cohort::new(plan);
+    cohort.names = (0..255).map(|i| format!("{i:03}")).collect();
+    let last: Vec<Last> =
+        (0..255).map(|i| if i % 85 == 0 { Last::Unmasks } else { Last::AdvertisesKeys }).collect();
+    // Sharing among 255 is the expensive part; only a few go on.
+    let (server, clients) = cohort.advertise(&last);
+    let (mut server, roster) = server.freeze().unwrap();
+    assert_eq!(roster.index_of("254"), Some(255));
+    for (i, client) in clients.into_iter().filter(|(i, _)| last[*i] == Last::Unmasks) {
+        server.receive(&cohort.names[i], client.share_keys(&roster).unwrap().1).unwrap();
+    }
+    let (_, shares) = server.deliver().unwrap();
+    assert_eq!(shares.len(), 3);
+}
+
+#[test]
+fn the_same_id_goes_on_for_many_rounds() {
+    let mut cohort = Cohort::of(3, 2);
+    for round in 1..4 {
+        cohort.session = cohort.session.with_round(round);
+        cohort.data[0].weight = round;
+        // Another round trains another input.
+        cohort.names = cohort.names.iter().map(|name| format!("{name}+")).collect();
+        let last = [Last::Unmasks, Last::MasksInput, Last::Unmasks];
+        assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    threshold: u32,
+    min_cohort: usize,
+    modulus: u64,
+    layout: Layout,
+    data: Vec<Data>,
+    last: Vec<Last>,
+    encode: bool,
+}
+
+/// Mostly cohorts that finish: participants stay three times as often as they leave.
+fn cases() -> impl Strategy<Value = Case> {
+    let lengths = prop_oneof![Just(0_usize), Just(1), 2_usize..40, 2040_usize..2060];
+    (2_usize..=8, 0_usize..3, lengths).prop_flat_map(|(clients, scalars, length)| {
+        let data = (1_u64..=1000, vec(-9.0_f64..9.0, scalars), vec(-9.0_f32..9.0, length))
+            .prop_map(|(weight, scalars, vector)| Data { weight, scalars, vector });
+        let stay = prop_oneof![3 => Just(Last::Unmasks), 1 => select(ALL.to_vec())];
+        (
+            2..=clients as u32,
+            2..=clients.min(4),
+            select(vec![1_u64 << 25, 1 << 30, 1 << 32]),
+            vec(data, clients),
+            vec(stay, clients),
+            any::<bool>(),
+        )
+            .prop_map(move |(threshold, min_cohort, modulus, data, last, encode)| Case {
+                threshold,
+                min_cohort,
+                modulus,
+                layout: Layout::new(scalars, length),
+                data,
+                last,
+                encode,
+            })
+    })
+}
+
+/// The outcome that the documents promise, from the pattern of dropouts alone.
+fn promised(case: &Case, cohort: &Cohort) -> Result<Aggregate, Error> {
+    let stages = [
+        (Last::AdvertisesKeys, Stage::AdvertiseKeys, case.min_cohort),
+        (Last::SharesKeys, Stage::ShareKeys, case.min_cohort),
+        (Last::MasksInput, Stage::MaskedInput, case.min_cohort),
+        (Last::Unmasks, Stage::Unmask, 0),
+    ];
+    let mut before = Last::Nothing;
+    for (reached, stage, minimum) in stages {
+        let got = case.last.iter().filter(|last| **last >= reached).count();
+        let missing = cohort.lost(&case.last, before, reached);
+        let required = case.threshold as usize;
+        if got < required {
+            return Err(Error::BelowThreshold { stage, required, got, missing });
+        }
+        if got < minimum {
+            return Err(Error::CohortTooSmall { stage, minimum, got, missing });
+        }
+        before = reached;
+    }
+    Ok(cohort.plain(&case.last))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 384, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_secure_sum_is_the_plain_sum_or_a_typed_error(case in cases()) {
+        let parameters = Parameters::new()
+            .with_min_cohort(case.min_cohort)
+            .with_modulus_range(case.modulus)
+            .with_reconstruction_threshold(Threshold::Count(case.threshold));
+        let plan = parameters.plan(case.data.len(), case.layout).unwrap();
+        let mut cohort = Cohort::new(plan);
+        cohort.data = case.data.clone();
+        cohort.encode = case.encode;
+        prop_assert_eq!(cohort.run(&case.last), promised(&case, &cohort));
+    }
+}

@@ -1,0 +1,27 @@
+//! says: `Site` is not a message, so it cannot cross between participants
+//!
+//! The private state of a site does not leave it beside something that may.
+
+extern crate veilflow_spec as veilflow;
+
+include!("parts/participants.rs");
+
+impl Site {
+    fn leak(&mut self, model: f64, _: &Context) -> Result<(f64, Site)> {
+        Ok((model, Site { readings: self.readings.clone() }))
+    }
+}
+
+impl Server {
+    fn take(&mut self, sites: Inputs<(f64, Site)>, _: &Context) -> Result<f64> {
+        Ok(sites.values().map(|(model, _)| model).sum())
+    }
+}
+
+fn main() {
+    let _: Flow<Server, Site, u32, f64> = Flow::new("mistake", 1)
+        .start(Server::start)
+        .foreach(Site::leak)
+        .join(Server::take)
+        .end();
+}
