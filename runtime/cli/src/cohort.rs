@@ -1,11 +1,15 @@
 //! Who takes part in a run.
 
+use std::collections::BTreeMap;
+
 use veilflow_spec::Name;
 
 /// Who takes part in a run, and what the command line said that every flow shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cohort {
     names: Vec<Name>,
+    /// The place of each name, since with ten thousand of them everybody asks for its own.
+    places: BTreeMap<Name, usize>,
     seed: u64,
     threads: usize,
 }
@@ -13,7 +17,8 @@ pub struct Cohort {
 impl Cohort {
     /// A cohort of `names`, in the order of the command line.
     pub fn new(names: Vec<Name>, seed: u64, threads: usize) -> Self {
-        Self { names, seed, threads }
+        let places = names.iter().cloned().zip(0..).collect();
+        Self { names, places, seed, threads }
     }
 
     /// The collaborators, in the order in which the command line named them. The runtime itself goes by the
@@ -34,7 +39,7 @@ impl Cohort {
 
     /// The place of `name` in [`names`](Self::names): which shard of a data set is its own, say.
     pub fn index_of(&self, name: &Name) -> Option<usize> {
-        self.names.iter().position(|known| known == name)
+        self.places.get(name).copied()
     }
 
     /// The seed of the run.

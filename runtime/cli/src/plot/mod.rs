@@ -30,8 +30,10 @@ pub(crate) enum PlotError {
         "the results have no two columns of numbers, the first of which is the axis: there is nothing to draw"
     )]
     NoNumbers,
+    #[error("a picture of {width} × {height} pixels is too large")]
+    TooLarge { width: u32, height: u32 },
     #[error("the picture could not be encoded: {0}")]
-    Encode(String),
+    Encode(Box<dyn std::error::Error + Send + Sync>),
     #[error("the program's font could not be read: {0}")]
     Font(#[from] ttf_parser::FaceParsingError),
 }

@@ -11,8 +11,7 @@ const ENLARGED: f32 = 2.0;
 pub(super) fn write(scene: &Scene, font: &Font) -> Result<Vec<u8>, PlotError> {
     // A layout's sides are some hundreds of pixels, positive and far from the largest integer.
     let (width, height) = ((scene.width * ENLARGED) as u32, (scene.height * ENLARGED) as u32);
-    let mut pixels = Pixmap::new(width, height)
-        .ok_or_else(|| PlotError::Encode(format!("{width} × {height} pixels are too many")))?;
+    let mut pixels = Pixmap::new(width, height).ok_or(PlotError::TooLarge { width, height })?;
     pixels.fill(tiny_skia::Color::WHITE);
     let enlarged = Transform::from_scale(ENLARGED, ENLARGED);
     for shape in &scene.shapes {
@@ -42,7 +41,7 @@ pub(super) fn write(scene: &Scene, font: &Font) -> Result<Vec<u8>, PlotError> {
             }
         }
     }
-    pixels.encode_png().map_err(|error| PlotError::Encode(error.to_string()))
+    pixels.encode_png().map_err(|error| PlotError::Encode(error.into()))
 }
 
 fn polyline(points: &[(f32, f32)]) -> Option<Path> {

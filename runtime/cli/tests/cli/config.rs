@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
+use veilflow_cli::{App, Cohort, FlowOf, Registry, Setup, clap};
+use veilflow_spec::Result;
 
-use crate::toy::{Outcome, veilflow};
+use crate::toy::{Outcome, Plain, veilflow, veilflow_of};
 
 struct Config {
     folder: TempDir,
@@ -88,4 +90,46 @@ fn a_file_that_is_not_there_is_named() {
     let outcome = veilflow(&["run", "toy", "--config", "missing.toml"]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.contains("--config missing.toml"), "{}", outcome.err);
+}
+
+#[derive(clap::Args)]
+struct Required {
+    /// Where the data lies
+    #[arg(long)]
+    data_dir: String,
+}
+
+struct Needy;
+
+impl App for Needy {
+    const NAME: &'static str = "needy";
+    const ABOUT: &'static str = "Cannot do without its data";
+    type Options = Required;
+    type Aggregator = ();
+    type Collaborator = ();
+    type Params = ();
+    type Report = ();
+
+    fn flow(options: &Required, cohort: &Cohort) -> Result<FlowOf<Self>> {
+        assert_eq!(options.data_dir, "here");
+        Plain::flow(&(), cohort)
+    }
+
+    fn setup(_: &Required, _: &Cohort) -> Result<Setup<Self>> {
+        Ok(Setup::new((), (), |_| Ok(())))
+    }
+}
+
+#[test]
+fn a_required_flag_may_come_from_the_file() {
+    let registry = Registry::new().app(Needy);
+    let config = Config::new("data_dir = \"here\"");
+    let path = config.path();
+    let given = veilflow_of(&registry, &["run", "needy", "--config", path.to_str().unwrap()]);
+    assert_eq!(given.code, 0, "{}", given.err);
+    let missing = veilflow_of(&registry, &["run", "needy"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.err.contains("--data-dir"), "{}", missing.err);
+    // It is listed all the same.
+    assert!(veilflow_of(&registry, &["flows"]).out.contains("needy"));
 }
