@@ -47,7 +47,7 @@ fn an_svg_holds_each_curve_and_title_and_every_tag_is_closed() {
 fn a_png_is_one_and_has_ink_on_it() {
     let png = draw("training", &training(), Picture::Png).unwrap();
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
-    // To look at it: VEILFLOW_PLOT=/tmp/plot.png
+    // To look at it: VEILFLOW_PLOT=plot.png
     if let Some(path) = std::env::var_os("VEILFLOW_PLOT") {
         std::fs::write(path, &png).unwrap();
     }
