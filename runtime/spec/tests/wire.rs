@@ -1,5 +1,7 @@
 //! Messages as bytes: what is written is read again, and what is hostile is refused without a panic.
 
+#![allow(clippy::expect_used, reason = "these are tests")]
+
 extern crate veilflow_spec as veilflow;
 
 use std::collections::BTreeMap;
