@@ -6,6 +6,8 @@
 //!
 //! `TRYBUILD=overwrite cargo test -p veilflow-spec --test ui` writes the `.stderr` files anew.
 
+#![allow(clippy::expect_used, reason = "these are tests")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

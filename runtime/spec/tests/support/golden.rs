@@ -15,6 +15,8 @@
 //! `UPDATE_GOLDEN=1 cargo test` writes the files anew. Read the difference before you commit it: a change of
 //! `NAME.canonical.txt` is a change of the fingerprint, so that builds before and after it do not run together.
 
+#![allow(clippy::expect_used, reason = "it runs in tests only")]
+
 use std::path::Path;
 
 use veilflow_spec::{FlowDescription, Format};
