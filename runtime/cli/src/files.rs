@@ -16,6 +16,9 @@ impl Target {
     pub(crate) fn check(path: &Path) -> Result<Self, CliError> {
         let target = Self { path: path.to_owned() };
         let unwritable = |error| CliError::Write { path: path.to_owned(), error };
+        if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+            return Err(unwritable(io::Error::new(io::ErrorKind::NotFound, "its folder does not exist")));
+        }
         if path.is_dir() {
             return Err(unwritable(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
         }
@@ -47,7 +50,12 @@ impl Target {
         // As any file the user writes, and not for the user alone as temporary files are.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        builder.tempfile_in(folder.unwrap_or(Path::new(".")))
+        // The error's own text would name a file that nobody asked for.
+        let plain = |error: io::Error| match error.get_ref().and_then(|inner| inner.source()) {
+            Some(cause) => io::Error::new(error.kind(), cause.to_string()),
+            None => error,
+        };
+        builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(plain)
     }
 }
 

@@ -16,12 +16,12 @@ pub(crate) struct Results {
     /// The rows, in the order in which they were reported.
     pub(crate) rows: Vec<Row>,
     /// What is known of each turn of the outermost loop.
-    rounds: BTreeMap<u32, Counts>,
+    pub(crate) counts: BTreeMap<u32, Counts>,
 }
 
 /// What is known of a round.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Counts {
+pub(crate) struct Counts {
     metrics: BTreeMap<String, f64>,
     /// Who did not come back from a fan-out of this round.
     missing: BTreeSet<Name>,
@@ -46,17 +46,17 @@ impl Recorder {
         let turn = |fan: &FanOrigin| fan.loops.first().copied().unwrap_or(0);
         match &event.kind {
             EventKind::Sent { fan, .. } => {
-                results.rounds.entry(turn(fan)).or_default();
+                results.counts.entry(turn(fan)).or_default();
             }
             EventKind::Dropped { fan, missing } => {
-                let counts = results.rounds.entry(turn(fan)).or_default();
+                let counts = results.counts.entry(turn(fan)).or_default();
                 counts.missing.insert(missing.participant.clone());
             }
             EventKind::Signal { signal: Signal::Row(row), .. } => results.rows.push(row.clone()),
             EventKind::Signal { origin, signal: Signal::Metric { name, value } }
                 if origin.placement == Placement::Aggregator =>
             {
-                let counts = results.rounds.entry(origin.round()).or_default();
+                let counts = results.counts.entry(origin.round()).or_default();
                 counts.metrics.insert(name.clone(), *value);
             }
             _ => {}
@@ -97,7 +97,7 @@ impl Results {
                 unmasked: count("unmasked"),
             }
         };
-        self.rounds.iter().map(of).collect()
+        self.counts.iter().map(of).collect()
     }
 
     /// The titles as keys, `Local Train loss` as `local_train_loss`, each once.

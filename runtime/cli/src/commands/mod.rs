@@ -128,7 +128,9 @@ fn usage(registry: &Registry, root: &Command, arguments: &[OsString], error: cla
                 return CliError::Usage(Box::new(error));
             }
             let own = command.get_arguments().filter_map(|arg| arg.get_long());
-            let known = own.chain(["help"]).map(|long| format!("--{long}")).collect();
+            let mut known: Vec<_> = own.chain(["help"]).map(|long| format!("--{long}")).collect();
+            known.sort();
+            known.dedup();
             CliError::Unknown { what: "flag", name, known }
         }
         _ => CliError::Usage(Box::new(error)),

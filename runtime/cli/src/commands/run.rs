@@ -79,7 +79,7 @@ pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console)
     progress.clear();
     let usage = meter.usage();
     let results = recorder.results();
-    let model = outcome.inspect_err(|_| so_far(&progress, &results))?;
+    let model = outcome.inspect_err(|_| so_far(console, &results))?;
 
     let text = match args.output {
         Output::Table => human(flow, &cohort, &results, &model, usage),
@@ -124,10 +124,10 @@ fn dropouts(
     Ok(drops.into_iter().map(|drop| (drop.name, drop.step)).collect())
 }
 
-/// The rows that a run had before it failed, where the error goes.
-fn so_far(progress: &Progress, results: &Results) {
+/// The rows that a run had before it failed, above its error: standard output is for whole results.
+fn so_far(console: &Console, results: &Results) {
     if !results.rows.is_empty() {
-        progress.line(format_args!("Results until then:\n{}", table::results(results)));
+        console.log().line(format_args!("Results until then:\n{}", table::results(results).trim_end()));
     }
 }
 

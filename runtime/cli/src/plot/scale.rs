@@ -51,7 +51,7 @@ impl Scale {
 
     fn label(&self, value: f64) -> String {
         let largest = self.low.abs().max(self.high.abs());
-        if largest >= 1e6 || largest < 1e-3 {
+        if !(1e-3..1e6).contains(&largest) {
             return if value == 0.0 { "0".to_owned() } else { format!("{value:.1e}") };
         }
         // A step is 1, 2 or 5 times a power of ten: so many decimals show it whole.

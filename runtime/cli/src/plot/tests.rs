@@ -47,6 +47,10 @@ fn an_svg_holds_each_curve_and_title_and_every_tag_is_closed() {
 fn a_png_is_one_and_has_ink_on_it() {
     let png = draw("training", &training(), Picture::Png).unwrap();
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
+    // To look at it: VEILFLOW_PLOT=/tmp/plot.png
+    if let Some(path) = std::env::var_os("VEILFLOW_PLOT") {
+        std::fs::write(path, &png).unwrap();
+    }
     let pixels = tiny_skia::Pixmap::decode_png(&png).unwrap();
     assert_eq!(pixels.width(), 1600);
     let ink = pixels.pixels().iter().filter(|pixel| pixel.red() < 100).count();

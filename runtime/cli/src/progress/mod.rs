@@ -95,7 +95,7 @@ impl Progress {
                 Placement::Collaborator => self.say(&state, format_args!("{}: {text}", origin.participant)),
             }
         }
-        for change in state.view.run_event(event) {
+        for change in state.view.run_event(&event.kind, event.elapsed) {
             self.show(&mut state, change);
         }
         self.redraw(&mut state, event.elapsed);
@@ -108,7 +108,7 @@ impl Progress {
             return;
         }
         let mut state = self.state();
-        state.view.site_event(event);
+        state.view.site_event(&event.kind);
         self.redraw(&mut state, event.elapsed);
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use veilflow_engine::{Event, EventKind, FanOrigin};
+use veilflow_engine::{EventKind, FanOrigin};
 use veilflow_spec::{Name, Origin, Placement, Signal};
 
 /// The length of the bar.
@@ -56,14 +56,14 @@ impl View {
     }
 
     /// Takes an event of the run.
-    pub(super) fn run_event(&mut self, event: &Event) -> Vec<Change> {
+    pub(super) fn run_event(&mut self, event: &EventKind, now: Duration) -> Vec<Change> {
         let mut changes = Vec::new();
-        match &event.kind {
+        match event {
             EventKind::Sent { fan, to, .. } => {
-                changes.extend(self.finish(event.elapsed));
+                changes.extend(self.finish(now));
                 let phase = Phase {
                     fan: fan.clone(),
-                    started: event.elapsed,
+                    started: now,
                     addressed: to.len(),
                     arrived: 0,
                     missing: Vec::new(),
@@ -87,7 +87,7 @@ impl View {
                 }
             }
             EventKind::StepStarted { origin } if origin.placement == Placement::Aggregator => {
-                changes.extend(self.finish(event.elapsed));
+                changes.extend(self.finish(now));
             }
             EventKind::RunFinished | EventKind::RunFailed { .. } => self.phase = None,
             _ => {}
@@ -96,8 +96,8 @@ impl View {
     }
 
     /// Takes an event of a site.
-    pub(super) fn site_event(&mut self, event: &Event) {
-        let EventKind::Signal { origin, signal: Signal::Progress { done, total, unit } } = &event.kind else {
+    pub(super) fn site_event(&mut self, event: &EventKind) {
+        let EventKind::Signal { origin, signal: Signal::Progress { done, total, unit } } = event else {
             return;
         };
         let Some(phase) = self.phase.as_mut().filter(|phase| phase.holds(origin)) else { return };

@@ -1,0 +1,9 @@
+//! The command line from outside: arguments in, text and exit code out.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod config;
+mod files;
+mod output;
+mod text;
+mod toy;
+mod usage;
