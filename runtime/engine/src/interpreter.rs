@@ -147,6 +147,10 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         // Whoever still works is told that nobody waits for it.
         nobody_waits.cancel();
         complete?;
+        // Steps that saw the cancellation may have answered before this task did: they are not what ended the run.
+        if self.canceller.flag().is_cancelled() {
+            return Err(self.cancelled(&origin.steps));
+        }
         if answers.arrived.len() < needed {
             return Err(RunError::BelowQuorum {
                 step: origin.steps.to_string(),
