@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use veilflow::cli::clap::{self, Args, value_parser};
 use veilflow::cli::{App, Cohort, Dataset, Fetch, FlowOf, Setup};
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Layout, Parameters, Plan, Threshold};
+use veilflow::secagg::{ClientPolicy, Layout, Plan, Threshold};
 
 use crate::secure_aggregation_mnist::{Needed, SCALARS, secure_aggregation_mnist};
 use crate::{
@@ -58,7 +58,8 @@ impl TrainingOptions {
     fn sites(&self, data: MnistData, cohort: &Cohort) -> impl Fn(&Name) -> Result<LocalTraining> + use<> {
         let (hyperparameters, cohort) = (self.hyperparameters(), cohort.clone());
         move |name| {
-            let index = cohort.index_of(name).ok_or_else(|| StepError::msg(format!("{name} has no shard")))?;
+            let index =
+                cohort.index_of(name).ok_or_else(|| StepError::msg(format!("{name} has no shard")))?;
             Ok(LocalTraining::new(data.shard(index, cohort.len())?, hyperparameters)?)
         }
     }
@@ -80,8 +81,8 @@ pub struct SecaggOptions {
     #[command(flatten)]
     training: TrainingOptions,
     /// Sites that must reveal shares for a sum to be unmasked: a count, or a fraction such as 0.6 [default: two thirds, rounded down, and one more]
-    #[arg(long, value_name = "T", default_value_t = Threshold::TwoThirds, hide_default_value = true)]
-    threshold: Threshold,
+    #[arg(long, value_name = "T")]
+    threshold: Option<Threshold>,
     /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
     #[arg(long, value_name = "N")]
     min_cohort: Option<usize>,
@@ -94,10 +95,9 @@ impl SecaggOptions {
 
     /// The plan of every round, for sites that weigh at most `max_weight`.
     fn plan(&self, cohort: &Cohort, max_weight: u64) -> Result<Plan> {
-        let parameters = Parameters::new()
-            .with_reconstruction_threshold(self.threshold)
-            .with_min_cohort(self.min_cohort(cohort))
-            .with_max_weight(max_weight);
+        let parameters = secure::parameters(cohort.len(), max_weight)
+            .with_reconstruction_threshold(self.threshold.unwrap_or_default())
+            .with_min_cohort(self.min_cohort(cohort));
         Ok(parameters.plan(cohort.len(), Layout::new(SCALARS, Cnn::PARAMETERS))?)
     }
 }
@@ -171,13 +171,15 @@ pub fn dataset() -> Dataset {
 
 fn fetch(fetch: &Fetch) -> Result<()> {
     let mut failed = None;
-    let fetched = fetch_mnist(fetch.dir(), &FetchOptions::default(), &mut |progress| {
-        match fetch.progress(progress.file, progress.bytes_done, Some(progress.bytes)) {
-            Ok(()) => std::ops::ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                std::ops::ControlFlow::Break(())
-            }
+    let fetched = fetch_mnist(fetch.dir(), &FetchOptions::default(), &mut |progress| match fetch.progress(
+        progress.file,
+        progress.bytes_done,
+        Some(progress.bytes),
+    ) {
+        Ok(()) => std::ops::ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            std::ops::ControlFlow::Break(())
         }
     });
     if let Some(error) = failed {

@@ -246,6 +246,14 @@ pub enum FetchFailure {
         /// Bytes that the server offers.
         found: u64,
     },
+    /// The server sent another part of the file than it was asked for.
+    #[error("the server was asked for \"{asked}\" and sent \"{sent}\"")]
+    Range {
+        /// The part asked for, as the `Content-Range` header has to state it.
+        asked: String,
+        /// What that header stated; empty if it was missing.
+        sent: String,
+    },
     /// The file's contents are not the expected ones. It has been discarded.
     #[error("the file there has the SHA-256 {found} instead of {expected}")]
     Digest {

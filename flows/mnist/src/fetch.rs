@@ -326,13 +326,13 @@ impl<'a> Download<'a> {
                 }
             }
             StatusCode::PARTIAL_CONTENT => {
-                let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
-                let wanted = format!("bytes {}-{}/{expected}", self.length, expected - 1);
-                if range != Some(&wanted) {
-                    // Not what was asked for, so what is there does not belong to this server's file.
+                let sent = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+                let sent = sent.unwrap_or_default().to_owned();
+                let asked = format!("bytes {}-{}/{expected}", self.length, expected - 1);
+                if sent != asked {
+                    // What is there may not belong to this server's file: ask for all of it next time.
                     self.restart()?;
-                    let status = StatusCode::PARTIAL_CONTENT.as_u16();
-                    return Ok(Err(FetchFailure::Status { status }));
+                    return Ok(Err(FetchFailure::Range { asked, sent }));
                 }
             }
             status => {

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::thread;
 
+use sha2::{Digest, Sha256};
 use veilflow_mnist::{Cnn, Error, MnistData, Progress, Sgd, evaluate, train_epoch};
 
 fn go_on(_: Progress) -> ControlFlow<()> {
@@ -32,6 +33,19 @@ fn one_epoch_learns_and_is_the_same_every_time() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(at_once.iter().all(|result| *result == once));
+}
+
+#[test]
+fn a_seed_gives_the_same_model_on_every_machine() {
+    let digest = |model: &Cnn| -> String {
+        let bytes: Vec<u8> = model.to_flat().unwrap().iter().flat_map(|value| value.to_le_bytes()).collect();
+        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let mut model = Cnn::new(42).unwrap();
+    assert_eq!(digest(&model), "9fe331e4f09f235c1a21094c418167874f27dd44225d0f30c8de3c538824ed38");
+    let train = MnistData::sample().unwrap().train.limit(330).unwrap();
+    train_epoch(&mut model, &mut Sgd::new(0.01, 0.5).unwrap(), &train, 32, &mut go_on).unwrap();
+    assert_eq!(digest(&model), "f877a1b68e265774622dc72385218867c7e84c37e5787ec683f151d13bb3d75a");
 }
 
 #[test]

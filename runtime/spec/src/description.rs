@@ -114,8 +114,8 @@ impl FlowDescription {
         steps
     }
 
-    /// The canonical text that the fingerprint hashes: everything on which director and envoys must agree, with a hash of each
-    /// message's schema.
+    /// The canonical text that the fingerprint hashes: everything on which director and envoys must agree,
+    /// with a hash of each message's schema.
     pub fn canonical_text(&self) -> String {
         let crossing = if self.confidential { "confidential" } else { "plain" };
         let mut text = format!("veilflow-flow 1\nflow {} {} {crossing}\n", self.name, self.version);

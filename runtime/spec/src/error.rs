@@ -76,3 +76,24 @@ impl fmt::Debug for StepError {
         write!(f, "StepError({}: {})", self.code, self.chain())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no data")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_chain_says_each_thing_once() {
+        let error = StepError::from(Outer(std::io::Error::other("disk full")));
+        assert_eq!(error.chain(), "no data: disk full");
+        assert_eq!(error.code(), StepError::DEFAULT_CODE);
+        assert!(error.get_ref().is::<Outer>());
+        let quoting = StepError::from(std::io::Error::other(Outer(std::io::Error::other("disk full"))));
+        assert_eq!(quoting.chain(), "no data: disk full");
+        let coded = StepError::with_code("cohort-too-small", "2 of 3");
+        assert_eq!((coded.code(), coded.to_string()), ("cohort-too-small", "2 of 3".to_owned()));
+    }
+}

@@ -190,8 +190,8 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
         self.next()
     }
 
-    /// A choice: `yes` goes on from what the step before gave to [`Branch::Yes`](crate::Branch::Yes), `no` from
-    /// what it gave to [`Branch::No`](crate::Branch::No). Both arms end in the same type.
+    /// A choice: `yes` goes on from what the step before gave to [`Branch::Yes`](crate::Branch::Yes), `no`
+    /// from what it gave to [`Branch::No`](crate::Branch::No). Both arms end in the same type.
     pub fn branch<O, Y, N>(
         mut self,
         yes: impl FnOnce(AtAggregator<A, C, Now::Yes, Now::Yes>) -> Y,
@@ -316,8 +316,8 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
         }
     }
 
-    /// How many of those addressed must come back; all, unless it is said. Below the quorum the run ends with an
-    /// error that names who is missing.
+    /// How many of those addressed must come back; all, unless it is said. Below the quorum the run ends with
+    /// an error that names who is missing.
     pub fn quorum(mut self, quorum: impl Into<Quorum>) -> Self {
         self.quorum = quorum.into();
         self

@@ -17,7 +17,8 @@ pub struct Inputs<T> {
 
 impl<T> Inputs<T> {
     /// The inputs of a join; a runtime calls this.
-    pub fn new(arrived: BTreeMap<Name, T>, missing: Vec<Missing>) -> Self {
+    pub fn new(arrived: BTreeMap<Name, T>, mut missing: Vec<Missing>) -> Self {
+        missing.sort_by(|one, other| one.participant.cmp(&other.participant));
         Self { arrived, missing }
     }
 
@@ -165,5 +166,27 @@ impl fmt::Display for Cause {
             Cause::DroppedOut { step } => write!(f, "dropped out before step `{step}` (simulated)"),
             Cause::Cancelled => f.write_str("cancelled"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_come_in_the_order_of_the_names() {
+        let arrived =
+            [("Turin", 3), ("Bengaluru", 1), ("Portland", 2)].map(|(name, value)| (name.into(), value));
+        let late = Missing { participant: "Oslo".into(), cause: Cause::Busy };
+        let early = Missing { participant: "Cairo".into(), cause: Cause::Cancelled };
+        let inputs = Inputs::new(arrived.into(), vec![late.clone(), early.clone()]);
+        assert_eq!(inputs.names().map(Name::as_str).collect::<Vec<_>>(), ["Bengaluru", "Portland", "Turin"]);
+        assert_eq!(inputs.values().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!((inputs.len(), inputs.is_empty()), (3, false));
+        assert_eq!((inputs.get("Turin"), inputs.get("Oslo")), (Some(&3), None));
+        assert_eq!(inputs.missing(), [early, late], "whatever order the runtime found them in");
+        let pairs: Vec<_> = (&inputs).into_iter().map(|(name, value)| format!("{name} {value}")).collect();
+        assert_eq!(pairs, ["Bengaluru 1", "Portland 2", "Turin 3"]);
+        assert_eq!(inputs.into_values().collect::<Vec<_>>(), [1, 2, 3]);
     }
 }

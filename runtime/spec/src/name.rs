@@ -20,7 +20,8 @@ pub const MAX_NAME_BYTES: usize = 64;
 /// Why a text is not a participant's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name:?} cannot be a participant's name: use 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_`, `.` or spaces inside"
+    "{name:?} cannot be a participant's name: use 1 to {MAX_NAME_BYTES} letters, digits, `-`, `_`, `.` or \
+     spaces inside"
 )]
 pub struct InvalidName {
     /// What was given.

@@ -32,8 +32,8 @@ impl Quorum {
     pub fn of(self, addressed: usize) -> usize {
         match self {
             Quorum::Count(count) => count,
-            // 0.28 × 100 is 28.000000000000004 in binary, and 28 % of 100 are 28. The product of a count and a
-            // fraction in (0, 1] is at most the count.
+            // 0.28 × 100 is 28.000000000000004 in binary, and 28 % of 100 are 28. The product of a count and
+            // a fraction in (0, 1] is at most the count.
             Quorum::Fraction(fraction) => ((addressed as f64) * fraction * (1.0 - 1e-12)).ceil() as usize,
         }
     }

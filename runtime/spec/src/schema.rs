@@ -1,10 +1,10 @@
 //! The shape of a message type, as far as two builds of a flow must agree on it.
 //!
-//! A schema is canonical text: `struct Update{weight:f64,values:tensor<f32>}`, `enum Verdict{Keep,Drop(0:text)}`.
-//! Two types have the same text exactly when they have the same name and form, and their fields the same
-//! names, order, types and serde attributes; generic arguments show in the fields that use them. Its hash
-//! stands in the flow's fingerprint, so that a director and an envoy built from different sources find out
-//! before anything runs.
+//! A schema is canonical text: `struct Update{weight:f64,values:tensor<f32>}`,
+//! `enum Verdict{Keep,Drop(0:text)}`. Two types have the same text exactly when they have the same name and
+//! form, and their fields the same names, order, types and serde attributes; generic arguments show in the fields
+//! that use them. Its hash stands in the flow's fingerprint, so that a director and an envoy built from
+//! different sources find out before anything runs.
 
 use std::any::TypeId;
 use std::fmt;
@@ -57,8 +57,8 @@ impl Schema {
         Self { label: join(|s| &s.label), text: join(|s| &s.text), parts: parts.to_vec() }
     }
 
-    /// The shapes that a container holds, in order: a `Loop` has what it starts again from and what it is done
-    /// with. Empty for everything else.
+    /// The shapes that a container holds, in order: a `Loop` has what it starts again from and what it is
+    /// done with. Empty for everything else.
     pub fn parts(&self) -> &[Schema] {
         &self.parts
     }

@@ -1,7 +1,7 @@
 //! Steps: plain methods of a participant.
 //!
-//! A step is `fn(&mut Participant, Input, &Context) -> Result<Output>`, and its input may be written `&Input`.
-//! Where it runs is the type of its receiver, so a step cannot be put on the wrong side.
+//! A step is `fn(&mut Participant, Input, &Context) -> Result<Output>`, and its input may be written
+//! `&Input`. Where it runs is the type of its receiver, so a step cannot be put on the wrong side.
 
 use std::sync::Arc;
 

@@ -51,7 +51,8 @@ impl Tensor {
     /// [`ShapeMismatch`] where the product of `shape` is not the number of values.
     pub fn new(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Result<Self, ShapeMismatch> {
         let shape = shape.into();
-        // A side of 0 makes it empty, wherever it stands; the order of the sides must not decide whether it fits.
+        // A side of 0 makes it empty, wherever it stands; the order of the sides must not decide whether it
+        // fits.
         let expected = match shape.contains(&0) {
             true => Some(0),
             false => shape.iter().try_fold(1usize, |product, side| product.checked_mul(*side)),

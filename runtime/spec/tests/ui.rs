@@ -1,10 +1,12 @@
 //! The mistakes that a user can make, and what the compiler says to each.
 //!
-//! `ui/*.rs` are programs that must not compile, and `ui/*.stderr` what rustc 1.95 says to them. Compilers differ
-//! in the frame that they put around a message, so under another minor version only the heart of it is looked
-//! for: the text behind `//! says:` in the program's first line.
+//! `ui/*.rs` are programs that must not compile, and `ui/*.stderr` what rustc 1.95 says to them. Compilers
+//! differ in the frame that they put around a message, so under another minor version only the heart of it is
+//! looked for: the text behind `//! says:` in the program's first line.
 //!
 //! `TRYBUILD=overwrite cargo test -p veilflow-spec --test ui` writes the `.stderr` files anew.
+
+#![allow(clippy::expect_used, reason = "these are tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

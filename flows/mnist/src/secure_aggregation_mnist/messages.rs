@@ -30,11 +30,15 @@ pub struct PublicKeys(
 
 /// To every site: the index and the public keys of each.
 #[derive(Clone, Debug, Serialize, Deserialize, Message)]
-pub struct CollaboratorIndex(#[message(foreign = "veilflow-secagg/1/RosterMessage")] pub(super) RosterMessage);
+pub struct CollaboratorIndex(
+    #[message(foreign = "veilflow-secagg/1/RosterMessage")] pub(super) RosterMessage,
+);
 
 /// From each site: a sealed share of each of its two secrets for every other site.
 #[derive(Clone, Debug, Serialize, Deserialize, Message)]
-pub struct Ciphertexts(#[message(foreign = "veilflow-secagg/1/ShareKeysMessage")] pub(super) ShareKeysMessage);
+pub struct Ciphertexts(
+    #[message(foreign = "veilflow-secagg/1/ShareKeysMessage")] pub(super) ShareKeysMessage,
+);
 
 /// To one site: the sealed shares that are addressed to it.
 #[derive(Clone, Debug, Serialize, Deserialize, Message)]

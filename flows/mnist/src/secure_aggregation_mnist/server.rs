@@ -110,7 +110,11 @@ impl Server {
     }
 
     /// Round 2: adds up the masked updates. The sites that are in the sum are told who is.
-    pub(super) fn join(&mut self, updates: Inputs<MaskedUpdate>, _cx: &Context) -> Result<Foreach<Survivors>> {
+    pub(super) fn join(
+        &mut self,
+        updates: Inputs<MaskedUpdate>,
+        _cx: &Context,
+    ) -> Result<Foreach<Survivors>> {
         let Protocol::Masking(mut server) = self.protocol.take() else { return Err(out_of_order("join")) };
         let masked = updates.len();
         for (name, MaskedUpdate(message)) in updates {

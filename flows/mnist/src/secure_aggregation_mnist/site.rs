@@ -63,7 +63,9 @@ impl Site {
         index: &CollaboratorIndex,
         _cx: &Context,
     ) -> Result<Ciphertexts> {
-        let Secrets::Keys(keys) = self.secrets.take() else { return Err(out_of_order("generate_ciphertexts")) };
+        let Secrets::Keys(keys) = self.secrets.take() else {
+            return Err(out_of_order("generate_ciphertexts"));
+        };
         let (own_shares, message) = keys.share_keys(&index.0).map_err(protocol)?;
         self.secrets = Secrets::OwnShares(own_shares);
         Ok(Ciphertexts(message))
@@ -109,7 +111,8 @@ impl Site {
         // The masks are bound to the model: they cancel only among sites that were given the same one.
         let model = ModelDigest::of_f32(self.training.received());
         let round = cx.round().to_le_bytes();
-        let id = InputId::of_parts([&b"secagg-mnist"[..], cx.origin().path.as_bytes(), &round, model.as_bytes()]);
+        let id =
+            InputId::of_parts([&b"secagg-mnist"[..], cx.origin().path.as_bytes(), &round, model.as_bytes()]);
         let (masked, message) =
             shares.mask_input(model, id, &input, &mut cx.rng(), &mut self.journal).map_err(protocol)?;
         self.secrets = Secrets::Masked(masked);

@@ -2,10 +2,10 @@
 
 use veilflow::cli::{App, Cohort};
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Layout, Parameters, Plan, Threshold};
+use veilflow::secagg::{ClientPolicy, Layout, Plan, Threshold};
 use veilflow_mnist::fedavg_mnist::{self, fedavg_mnist};
 use veilflow_mnist::secure_aggregation_mnist::{
-    Needed, SCALARS, Server, Site, secure_aggregation_mnist,
+    Needed, SCALARS, Server, Site, parameters, secure_aggregation_mnist,
 };
 use veilflow_mnist::{Cnn, Hyperparameters, LocalTraining, MnistData, SecaggMnist, TrainedModel};
 
@@ -33,10 +33,9 @@ fn model() -> Vec<f32> {
 
 /// A plan for the sites of the tests.
 pub(crate) fn plan(sites: usize, threshold: Threshold) -> Plan {
-    let parameters = Parameters::new()
+    let parameters = parameters(sites, TRAIN.div_ceil(sites) as u64)
         .with_reconstruction_threshold(threshold)
-        .with_min_cohort(sites.min(3))
-        .with_max_weight(TRAIN.div_ceil(sites) as u64);
+        .with_min_cohort(sites.min(3));
     parameters.plan(sites, Layout::new(SCALARS, Cnn::PARAMETERS)).unwrap()
 }
 
@@ -46,7 +45,8 @@ pub(crate) fn secure_flow(plan: &Plan) -> Flow<Server, Site, u32, TrainedModel> 
 }
 
 pub(crate) fn secure_runtime(plan: &Plan) -> LocalRuntime<Server, Site> {
-    let (training, policy) = (training(plan.clients()), ClientPolicy::default().with_min_cohort(plan.min_cohort()));
+    let (training, policy) =
+        (training(plan.clients()), ClientPolicy::default().with_min_cohort(plan.min_cohort()));
     LocalRuntime::new()
         .aggregator(Server::new(model(), plan.clone()).unwrap())
         .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?, policy.clone())))

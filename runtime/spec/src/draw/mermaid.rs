@@ -6,7 +6,8 @@ use super::confidentiality;
 use super::diagram::{Diagram, Edge, Group, Item, Kind, Node, Role};
 use crate::description::FlowDescription;
 
-/// A rectangle is the aggregator's step, a rounded box a collaborator's; a thick arrow crosses between the two.
+/// A rectangle is the aggregator's step, a rounded box a collaborator's; a thick arrow crosses between the
+/// two.
 const STYLES: &str = "    \
     classDef terminal fill:#f1f5f9,stroke:#64748b,color:#0f172a
     classDef aggregator fill:#dbeafe,stroke:#1d4ed8,color:#0f172a

@@ -63,8 +63,12 @@ impl fmt::Display for Format {
 
 /// A text that names no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no format of a drawing: use one of {list}", list = Format::ALL.map(Format::as_str).join(", "))]
+#[error("{0:?} is no format of a drawing: use one of {names}", names = names())]
 pub struct UnknownFormat(String);
+
+fn names() -> String {
+    Format::ALL.map(Format::as_str).join(", ")
+}
 
 impl FromStr for Format {
     type Err = UnknownFormat;

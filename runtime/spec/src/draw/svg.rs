@@ -1,4 +1,5 @@
-//! A flow as a picture of two lanes: the aggregator on the left, the collaborators on the right, time downwards.
+//! A flow as a picture of two lanes: the aggregator on the left, the collaborators on the right, time
+//! downwards.
 //!
 //! Loops and branches are frames around the rows they hold, as in a sequence diagram; a thick arrow crosses
 //! between the lanes. The picture needs nothing from outside and carries the text drawing as its description.

@@ -13,13 +13,17 @@
 //! ```
 //!
 //! `UPDATE_GOLDEN=1 cargo test` writes the files anew. Read the difference before you commit it: a change of
-//! `NAME.canonical.txt` is a change of the fingerprint, so that builds before and after it do not run together.
+//! `NAME.canonical.txt` is a change of the fingerprint, so that builds before and after it do not run
+//! together.
+
+#![allow(clippy::expect_used, reason = "it runs in tests only")]
 
 use std::path::Path;
 
 use veilflow_spec::{FlowDescription, Format};
 
-/// Compares the flow with `NAME.canonical.txt`, `NAME.txt`, `NAME.mmd`, `NAME.dot` and `NAME.svg` in `folder`.
+/// Compares the flow with `NAME.canonical.txt`, `NAME.txt`, `NAME.mmd`, `NAME.dot` and `NAME.svg` in
+/// `folder`.
 pub(crate) fn check(folder: impl AsRef<Path>, flow: &FlowDescription) {
     let drawings = Format::ALL.map(|format| (format.extension(), flow.draw(format)));
     let mut wrong = Vec::new();
