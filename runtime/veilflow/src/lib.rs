@@ -1,11 +1,11 @@
-//! Federated-learning workflow graphs with secure aggregation.
+#![doc = include_str!("../../../README.md")]
+#![forbid(unsafe_code)]
 
 /// What a flow is written with.
 pub mod prelude {
     pub use veilflow_engine::{LocalRuntime, Resources, RunError};
-    pub use veilflow_spec::{
-        Branch, Cell, Context, Flow, Foreach, Inputs, Loop, Message, Name, Quorum, Result, StepError, Tensor,
-    };
+    pub use veilflow_spec::Cell;
+    pub use veilflow_spec::prelude::*;
 }
 
 /// The command line for a registry of flows.
