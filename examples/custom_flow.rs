@@ -1,5 +1,5 @@
 //! A flow of your own with the whole command line, in one file. Try
-//! `cargo run --example custom_flow -- run mean --rounds 3 --collaborators Bengaluru,Portland,Recife`.
+//! `cargo run -p veilflow-examples --example custom_flow -- run mean --rounds 3 --collaborators Bengaluru,Recife`.
 use veilflow::cli::{App, Cohort, FlowOf, Registry, Setup, clap};
 use veilflow::prelude::*;
 

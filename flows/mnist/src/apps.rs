@@ -55,13 +55,18 @@ impl TrainingOptions {
 
     /// Builds the training of each site on its part of `data`: the images whose position leaves the site's
     /// index when divided by the number of sites.
-    fn sites(&self, data: MnistData, cohort: &Cohort) -> impl Fn(&Name) -> Result<LocalTraining> + use<> {
+    fn sites(
+        &self,
+        data: MnistData,
+        cohort: &Cohort,
+    ) -> Result<impl Fn(&Name) -> Result<LocalTraining> + use<>> {
         let (hyperparameters, cohort) = (self.hyperparameters(), cohort.clone());
-        move |name| {
-            let index =
-                cohort.index_of(name).ok_or_else(|| StepError::msg(format!("{name} has no shard")))?;
+        hyperparameters.validate()?;
+        Ok(move |name: &Name| {
+            let index = cohort.index_of(name);
+            let index = index.ok_or_else(|| StepError::msg(format!("{name} has no shard")))?;
             Ok(LocalTraining::new(data.shard(index, cohort.len())?, hyperparameters)?)
-        }
+        })
     }
 }
 
@@ -125,8 +130,8 @@ impl App for SecaggMnist {
         let plan = options.plan(cohort, max_weight)?;
         let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
         let policy = ClientPolicy::default().with_min_cohort(options.min_cohort(cohort));
-        let training = options.training.sites(data, cohort);
-        let site = move |name: &Name| Ok(secure::Site::new(training(name)?, policy.clone()));
+        let training = options.training.sites(data, cohort)?;
+        let site = move |name: &Name| Ok(secure::Site::new(training(name)?, policy));
         Ok(Setup::new(server, options.training.rounds, site))
     }
 
@@ -154,7 +159,7 @@ impl App for FedavgMnist {
 
     fn setup(options: &TrainingOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
-        let training = options.sites(options.data()?, cohort);
+        let training = options.sites(options.data()?, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
         Ok(Setup::new(server, options.rounds, site))
     }

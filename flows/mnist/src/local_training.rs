@@ -19,6 +19,20 @@ pub struct Hyperparameters {
     pub momentum: f64,
 }
 
+impl Hyperparameters {
+    /// Checks them before anything runs.
+    ///
+    /// # Errors
+    /// If one is out of its range.
+    pub fn validate(&self) -> crate::Result<()> {
+        if self.batch_size == 0 {
+            return Err(Error::BatchSize);
+        }
+        Sgd::new(self.learning_rate, self.momentum)?;
+        Ok(())
+    }
+}
+
 /// What a round is judged by, at one site or averaged over all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, Message)]
 pub struct Scores {

@@ -3,14 +3,15 @@
 use veilflow_engine::{EventKind, LocalRuntime, RunError};
 use veilflow_spec::{Context, Flow, Foreach, Inputs, Result};
 
+use crate::support::until_cancelled;
+
 /// Each step waits for its cancellation if told to.
 struct Waits(&'static str);
 
 impl Waits {
     fn wait(&self, step: &str, cx: &Context) -> Result<()> {
-        while self.0 == step {
-            cx.check_cancelled()?;
-            std::thread::yield_now();
+        if self.0 == step {
+            until_cancelled(cx)?;
         }
         Ok(())
     }

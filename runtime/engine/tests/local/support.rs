@@ -69,3 +69,11 @@ impl Observer for Recorder {
         self.0.lock().unwrap().push(event.clone());
     }
 }
+
+/// Work that only a deadline or a cancellation ends.
+pub(crate) fn until_cancelled(cx: &Context) -> Result<()> {
+    loop {
+        cx.check_cancelled()?;
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,144 @@
+//! The `veilflow` command as a user runs it, with the shipped flows.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn veilflow(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_veilflow")).args(args).output().unwrap()
+}
+
+/// A run on a small part of the sample.
+fn run(flow: &str, args: &[&str]) -> Output {
+    let small = ["run", flow, "--train-limit", "320", "--test-limit", "80"];
+    veilflow(&[&small[..], args].concat())
+}
+
+fn json(output: &Output) -> Value {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_run_prints_one_object_that_programs_can_read() {
+    let object = json(&run("secagg-mnist", &["--output", "json"]));
+    assert_eq!(object["flow"], "secagg-mnist");
+    assert_eq!(object["seed"], 42);
+    assert_eq!(object["participants"], serde_json::json!(["Bengaluru", "Portland"]));
+    let rows = object["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    for (round, row) in rows.iter().enumerate() {
+        assert_eq!(row["rounds"], round);
+        for score in ["agg_model_validation_score", "local_model_validation_score"] {
+            assert!((0.0..=1.0).contains(&row[score].as_f64().unwrap()), "{row}");
+        }
+        assert!(row["local_train_loss"].as_f64().unwrap() > 0.0);
+        assert_eq!(object["rounds"][round]["masked"], 2);
+        assert_eq!(object["rounds"][round]["dropped"], 0);
+        assert_eq!(object["rounds"][round]["unmasked"], 2);
+    }
+    assert_eq!(object["model_sha256"].as_str().unwrap().len(), 64);
+    assert!(object["wall_s"].as_f64().unwrap() > 0.0);
+    assert!(object.get("cpu_s").is_some() && object.get("peak_rss_bytes").is_some());
+}
+
+#[test]
+fn a_seed_fixes_the_model_and_another_seed_changes_it() {
+    let model = |args: &[&str]| {
+        json(&run("secagg-mnist", &[args, &["--output", "json"]].concat()))["model_sha256"].clone()
+    };
+    let first = model(&["--rounds", "1", "--threads", "1"]);
+    assert_eq!(first, model(&["--rounds", "1", "--threads", "2"]));
+    assert_ne!(first, model(&["--rounds", "1", "--seed", "7"]));
+}
+
+#[test]
+fn both_flows_report_the_same_scores() {
+    let rows = |flow| json(&run(flow, &["--output", "json", "--rounds", "1"]))["rows"][0].clone();
+    let (secure, plain) = (rows("secagg-mnist"), rows("fedavg-mnist"));
+    for key in ["agg_model_validation_score", "local_train_loss", "local_model_validation_score"] {
+        let difference = secure[key].as_f64().unwrap() - plain[key].as_f64().unwrap();
+        assert!(difference.abs() < 1e-4, "{key}: {secure} {plain}");
+    }
+}
+
+#[test]
+fn two_sites_are_told_what_they_know_of_each_other_and_more_sites_are_not() {
+    let two = errors(&run("secagg-mnist", &["--rounds", "1"]));
+    assert_eq!(two.matches("min-cohort 2").count(), 1, "{two}");
+    let three = errors(&run("secagg-mnist", &["--rounds", "1", "--collaborators", "3"]));
+    assert!(!three.contains("min-cohort"), "{three}");
+    for told in [&two, &three] {
+        assert!(told.contains("a mean is exact to"), "{told}");
+    }
+}
+
+#[test]
+fn a_dropout_is_survived_down_to_the_threshold() {
+    let four = ["--collaborators", "A,B,C,D", "--threshold", "3", "--rounds", "1"];
+    let one = [&four[..], &["--drop", "D@train", "--output", "json"]].concat();
+    assert_eq!(json(&run("secagg-mnist", &one))["rounds"][0]["dropped"], 1);
+    let two = run("secagg-mnist", &[&four[..], &["--drop", "D@train", "--drop", "B@generate_keys"]].concat());
+    assert_eq!(two.status.code(), Some(1));
+    let told = errors(&two);
+    for part in ["round 0", "too few came back", "D: dropped out before step `train`"] {
+        assert!(told.contains(part), "{part:?} in {told}");
+    }
+}
+
+#[test]
+fn what_is_unknown_is_answered_with_what_is_known() {
+    for (args, known) in [
+        (&["run", "secagg"][..], "secagg-mnist"),
+        (&["run", "secagg-mnist", "--drop", "Berlin@train"], "Portland"),
+        (&["run", "secagg-mnist", "--drop", "Portland@trian"], "local_model_validation"),
+        (&["graph", "secagg-mnist", "--format", "png"], "mermaid"),
+        (&["run", "secagg-mnist", "--threshold", "lots"], "such as 3"),
+        (&["run", "secagg-mnist", "--data-dir", "/nowhere"], "data fetch mnist"),
+        (&["run", "secagg-mnist", "--train-limit", "0"], "8000"),
+        (&["run", "secagg-mnist", "--collaborators", "A"], "2"),
+        (&["run", "secagg-mnist", "--learning-rate", "-1"], "learning rate"),
+    ] {
+        let output = veilflow(args);
+        assert!(!output.status.success(), "{args:?}");
+        let told = errors(&output);
+        assert!(told.contains(known), "{args:?}: {known:?} is not in {told}");
+        assert!(!told.contains("panicked"), "{told}");
+    }
+}
+
+#[test]
+fn the_flows_are_listed_and_drawn() {
+    let flows = veilflow(&["flows"]);
+    let table = String::from_utf8_lossy(&flows.stdout).into_owned();
+    assert!(table.contains("secagg-mnist") && table.contains("fedavg-mnist"), "{table}");
+    for (format, start) in
+        [("text", "flow secagg-mnist"), ("mermaid", "---"), ("dot", "digraph"), ("svg", "<svg")]
+    {
+        let drawing = veilflow(&["graph", "secagg-mnist", "--format", format]);
+        let drawing = String::from_utf8_lossy(&drawing.stdout).into_owned();
+        assert!(drawing.starts_with(start) && drawing.contains("reveal_shares"), "{format}: {drawing}");
+    }
+}
+
+#[test]
+fn a_model_is_saved_under_pytorchs_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, curves) = (folder.path().join("model.safetensors"), folder.path().join("curves.svg"));
+    let (save, plot) = (model.to_str().unwrap(), curves.to_str().unwrap());
+    let output = run("fedavg-mnist", &["--rounds", "1", "--save", save, "--plot", plot, "-q"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    let bytes = std::fs::read(&model).unwrap();
+    let header = String::from_utf8_lossy(&bytes[..2000.min(bytes.len())]).into_owned();
+    for name in ["conv1.weight", "fc2.bias"] {
+        assert!(header.contains(name), "{header}");
+    }
+    assert!(bytes.len() > 21_840 * 4);
+    assert!(std::fs::read_to_string(&curves).unwrap().contains("<svg"));
+}
