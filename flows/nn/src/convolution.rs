@@ -7,12 +7,11 @@
 //! - weight gradient = Σ over images of `output gradient · columnsᵀ`
 //! - input gradient = `Wᵀ · output gradient`, each entry added to the input pixel that it was unrolled from
 
-use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType};
+use candle_core::{Shape, Tensor};
 
-use crate::element::{Element, check_element_types, elements, with_element, with_elements};
+use crate::element::Element;
 use crate::gemm::{Left, Matrix, Right, multiply_add};
-use crate::layer::Gradients;
+use crate::parametric::{self, Parametric};
 use crate::{Error, Result};
 
 const OPERATION: &str = "conv2d";
@@ -30,14 +29,11 @@ const OPERATION: &str = "conv2d";
 ///
 /// If the shapes do not fit each other or the element types are not all `f32` or all `f64`.
 pub fn conv2d(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    check_element_types(OPERATION, &[input, weight, bias])?;
-    Sizes::of(input.dims(), weight.dims(), bias.dims())?;
-    Ok(input.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Convolution)?)
+    parametric::apply::<Sizes>(input, weight, bias)
 }
 
 /// The sizes of a convolution, checked in one place.
-#[derive(Clone, Copy)]
-struct Sizes {
+pub(crate) struct Sizes {
     batch: usize,
     in_channels: usize,
     height: usize,
@@ -47,36 +43,6 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
-        let rank = |argument, expected, got: &[usize]| Error::Rank {
-            operation: OPERATION,
-            argument,
-            expected,
-            got: got.to_vec(),
-        };
-        let &[batch, in_channels, height, width] = input else { return Err(rank("input", 4, input)) };
-        let &[out_channels, weight_channels, kernel, kernel_width] = weight else {
-            return Err(rank("weight", 4, weight));
-        };
-        let &[bias_channels] = bias else { return Err(rank("bias", 1, bias)) };
-        for (what, expected, got) in [
-            ("the weight's second dimension (the input's channels)", in_channels, weight_channels),
-            ("the kernel's width (its height)", kernel, kernel_width),
-            ("the bias's length (the weight's first dimension)", out_channels, bias_channels),
-        ] {
-            if expected != got {
-                return Err(Error::Size { operation: OPERATION, what, expected, got });
-            }
-        }
-        if kernel == 0 || in_channels == 0 {
-            return Err(Error::Empty { operation: OPERATION, argument: "weight" });
-        }
-        if kernel > height || kernel > width {
-            return Err(Error::Window { operation: OPERATION, window: kernel, height, width });
-        }
-        Ok(Self { batch, in_channels, height, width, out_channels, kernel })
-    }
-
     fn out_height(&self) -> usize {
         self.height - self.kernel + 1
     }
@@ -137,6 +103,44 @@ impl Sizes {
             }
         });
     }
+}
+
+impl Parametric for Sizes {
+    const OPERATION: &'static str = OPERATION;
+
+    fn of(input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
+        let rank = |argument, expected, got: &[usize]| Error::Rank {
+            operation: OPERATION,
+            argument,
+            expected,
+            got: got.to_vec(),
+        };
+        let &[batch, in_channels, height, width] = input else { return Err(rank("input", 4, input)) };
+        let &[out_channels, weight_channels, kernel, kernel_width] = weight else {
+            return Err(rank("weight", 4, weight));
+        };
+        let &[bias_channels] = bias else { return Err(rank("bias", 1, bias)) };
+        for (what, expected, got) in [
+            ("the weight's second dimension (the input's channels)", in_channels, weight_channels),
+            ("the kernel's width (its height)", kernel, kernel_width),
+            ("the bias's length (the weight's first dimension)", out_channels, bias_channels),
+        ] {
+            if expected != got {
+                return Err(Error::Size { operation: OPERATION, what, expected, got });
+            }
+        }
+        if kernel == 0 || in_channels == 0 {
+            return Err(Error::Empty { operation: OPERATION, argument: "weight" });
+        }
+        if kernel > height || kernel > width {
+            return Err(Error::Window { operation: OPERATION, window: kernel, height, width });
+        }
+        Ok(Self { batch, in_channels, height, width, out_channels, kernel })
+    }
+
+    fn output_shape(&self) -> Shape {
+        (self.batch, self.out_channels, self.out_height(), self.out_width()).into()
+    }
 
     fn forward<T: Element>(&self, input: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
         let mut output = Vec::with_capacity(self.batch * self.output_len());
@@ -156,7 +160,6 @@ impl Sizes {
         output
     }
 
-    /// The gradients of weight and bias.
     fn parameter_gradients<T: Element>(&self, input: &[T], output_gradient: &[T]) -> (Vec<T>, Vec<T>) {
         let mut weight = vec![T::ZERO; self.out_channels * self.patch()];
         let mut bias = vec![T::ZERO; self.out_channels];
@@ -201,73 +204,4 @@ fn sum<T: Element>(values: &[T]) -> T {
         }
     }
     parts.iter().fold(T::ZERO, |sum, part| sum + *part)
-}
-
-struct Convolution;
-
-impl CustomOp3 for Convolution {
-    fn name(&self) -> &'static str {
-        OPERATION
-    }
-
-    fn cpu_fwd(
-        &self,
-        input: &CpuStorage,
-        input_layout: &Layout,
-        weight: &CpuStorage,
-        weight_layout: &Layout,
-        bias: &CpuStorage,
-        bias_layout: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        let sizes = Sizes::of(input_layout.dims(), weight_layout.dims(), bias_layout.dims())
-            .map_err(candle_core::Error::wrap)?;
-        let shape = (sizes.batch, sizes.out_channels, sizes.out_height(), sizes.out_width());
-        let output = with_element!(OPERATION, input.dtype(), T => {
-            let (input, weight) = (elements(input, input_layout)?, elements(weight, weight_layout)?);
-            Ok(T::to_cpu_storage_owned(sizes.forward::<T>(input, weight, elements(bias, bias_layout)?)))
-        })?;
-        Ok((output, shape.into()))
-    }
-
-    fn bwd(
-        &self,
-        input: &Tensor,
-        weight: &Tensor,
-        bias: &Tensor,
-        _output: &Tensor,
-        output_gradient: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradients = backward(input, weight, bias, output_gradient, input.track_op())?;
-        Ok((gradients.input, Some(gradients.weight), Some(gradients.bias)))
-    }
-}
-
-/// The gradients of the arguments; that of the input only if it is `wanted`.
-pub(crate) fn backward(
-    input: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    output_gradient: &Tensor,
-    wanted: bool,
-) -> candle_core::Result<Gradients> {
-    let sizes = Sizes::of(input.dims(), weight.dims(), bias.dims()).map_err(candle_core::Error::wrap)?;
-    let device = input.device();
-    with_element!(OPERATION, input.dtype(), T => {
-        let (weight_gradient, bias_gradient) = with_elements([input, output_gradient], |[input, gradient]| {
-            sizes.parameter_gradients::<T>(input, gradient)
-        })?;
-        let input_gradient = if wanted {
-            let gradient = with_elements([weight, output_gradient], |[weight, gradient]| {
-                sizes.input_gradient::<T>(weight, gradient)
-            })?;
-            Some(Tensor::from_vec(gradient, input.shape(), device)?)
-        } else {
-            None
-        };
-        Ok(Gradients {
-            input: input_gradient,
-            weight: Tensor::from_vec(weight_gradient, weight.shape(), device)?,
-            bias: Tensor::from_vec(bias_gradient, bias.shape(), device)?,
-        })
-    })
 }

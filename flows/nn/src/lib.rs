@@ -33,6 +33,7 @@ pub mod init;
 mod layer;
 mod linear;
 mod loss;
+mod parametric;
 mod pooling;
 mod sequential;
 mod sgd;

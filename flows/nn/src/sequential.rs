@@ -5,7 +5,9 @@ use candle_core::{CustomOp1, Device, Tensor, Var};
 use crate::activation::{LogSoftmax, Relu};
 use crate::loss::NegativeLogLikelihood;
 use crate::pooling::MaxPool;
-use crate::{Conv2d, Linear, Result, conv2d, convolution, linear, log_softmax, max_pool2d, nll_loss, relu};
+use crate::{
+    Conv2d, Linear, Result, conv2d, convolution, linear, log_softmax, max_pool2d, nll_loss, parametric, relu,
+};
 
 /// One layer of a [`Sequential`].
 #[derive(Debug)]
@@ -53,12 +55,20 @@ impl Layer {
         parameter_gradients: &mut Vec<Tensor>,
     ) -> Result<Option<Tensor>> {
         let gradients = match self {
-            Self::Conv2d(layer) => {
-                convolution::backward(input, layer.weight(), layer.bias(), output_gradient, wanted)?
-            }
-            Self::Linear(layer) => {
-                linear::backward(input, layer.weight(), layer.bias(), output_gradient, wanted)?
-            }
+            Self::Conv2d(layer) => parametric::backward::<convolution::Sizes>(
+                input,
+                layer.weight(),
+                layer.bias(),
+                output_gradient,
+                wanted,
+            )?,
+            Self::Linear(layer) => parametric::backward::<linear::Sizes>(
+                input,
+                layer.weight(),
+                layer.bias(),
+                output_gradient,
+                wanted,
+            )?,
             _ if !wanted => return Ok(None),
             Self::MaxPool2d { size } => {
                 return Ok(MaxPool { size: *size }.bwd(input, output, output_gradient)?);
