@@ -96,7 +96,8 @@ fn csv_has_every_digit_and_quotes_where_it_must() {
 
 #[test]
 fn a_failed_run_is_told_once_with_step_round_participants_and_causes() {
-    let outcome = veilflow(&["run", "toy", "--fail", "train", "--output", "json"]);
+    // One thread: the run ends with the first failure that puts the quorum out of reach, which is then Bengaluru's.
+    let outcome = veilflow(&["run", "toy", "--fail", "train", "--threads", "1", "--output", "json"]);
     assert_eq!((outcome.code, outcome.out.as_str()), (1, ""));
     for text in ["round 0", "`train`", "Bengaluru: step `train` failed: no data left", "next: "] {
         assert_eq!(outcome.err.matches(text).count().min(1), 1, "{text:?}: {}", outcome.err);
