@@ -147,6 +147,7 @@
 
 mod advertise_keys;
 mod aggregate;
+pub mod bounds;
 mod cohort;
 mod derive;
 mod digest;
