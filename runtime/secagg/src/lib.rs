@@ -179,7 +179,7 @@ pub use digest::{InputId, ModelDigest};
 pub use error::{Error, Stage};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
-pub use mask::expand_mask_and_add;
+pub use mask::{expand_mask_and_add, expand_masks_and_add};
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{Parameters, Threshold};
 pub use plan::{Layout, Plan, PlanError};

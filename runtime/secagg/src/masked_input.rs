@@ -74,13 +74,14 @@ impl MaskInputClient {
         // Zeroizing until every mask is on: an error on the way must not leave a half-masked copy behind.
         let mut entries = Zeroizing::new(quantized.into_entries());
         let self_key = self_mask_key(&seed, &site.session, &site.name)?;
-        mask::apply(&mut entries, &self_key, Sign::Plus)?;
+        let mut masks = vec![(self_key, Sign::Plus)];
         let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
         for (name, member) in roster.others(&site.name).filter(|(name, _)| held.contains_key(*name)) {
             let agreed = masking.agree(&member.masking_key);
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
-            mask::apply(&mut entries, &key, Sign::of_pair(&site.name, name))?;
+            masks.push((key, Sign::of_pair(&site.name, name)));
         }
+        mask::apply_all(&mut entries, &masks)?;
         let reduce = site.plan.entry_mask();
         entries.iter_mut().for_each(|entry| *entry &= reduce);
 
