@@ -176,6 +176,7 @@ mod vectors;
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};
 pub use digest::{InputId, ModelDigest};
+pub use entries::{add_packed_entries, pack_entries};
 pub use error::{Error, Stage};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
