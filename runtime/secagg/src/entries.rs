@@ -1,8 +1,15 @@
-//! A masked vector as it travels: entries of b bits, one after the other, without gaps.
+//! A masked vector as it travels: entries of b bits without gaps.
 //!
-//! Entry i is the bits i·b to i·b + b − 1, where bit j of the vector is bit j mod 8 of byte ⌊j/8⌋, lowest first. N
-//! entries are ⌈N·b/8⌉ bytes; the bits that are left over in the last one are 0. How many entries of how many bits
-//! they are says the plan, not the message, so the receiver checks the length against its own.
+//! N entries are ⌈N·b/8⌉ bytes. Whole *blocks* of 128 entries come first, 16·b bytes each, then the rest. Bit j of a
+//! string of bytes is bit j mod 8 of byte ⌊j/8⌋, lowest first.
+//!
+//! - In the rest, entry i is the bits i·b to i·b + b − 1; those that are left over in the last byte are 0.
+//! - A block is four such strings, for the entries 4i, 4i + 1, 4i + 2 and 4i + 3, i < 32, of b little-endian 32-bit
+//!   words each, and their words take turns. So four entries that are neighbours are shifted and masked alike, which
+//!   every processor does at once.
+//!
+//! How many entries of how many bits they are says the plan, not the message, so the receiver checks the length against
+//! its own.
 //!
 //! Each entry was reduced modulo 2ᵇ before, so nothing carries from one into the next (`SECURITY.md`, row 8).
 
@@ -26,6 +33,9 @@ pub(crate) enum Malformed {
 
 /// As many entries fill whole words, whatever their width: b of them.
 const GROUP: usize = 32;
+
+/// Strings of a block.
+const LANES: usize = 4;
 
 /// Runs a function that is compiled for each width: with shifts that are known to the compiler it takes a third of the time.
 macro_rules! for_width {
@@ -76,7 +86,14 @@ pub(crate) fn packed_bytes(entries: usize, bits: u32) -> usize {
 }
 
 fn pack<const BITS: usize>(entries: &[u32], bytes: &mut Vec<u8>) {
-    let (groups, rest) = entries.as_chunks::<GROUP>();
+    let (rows, _) = entries.as_chunks::<LANES>();
+    let (blocks, _) = rows.as_chunks::<GROUP>();
+    for block in blocks {
+        let words = pack_block::<BITS>(block);
+        bytes.extend_from_slice(words.map(|row| row.map(u32::to_le_bytes)).as_flattened().as_flattened());
+    }
+    let rest = entries.get(in_blocks(entries.len())..).unwrap_or_default();
+    let (groups, rest) = rest.as_chunks::<GROUP>();
     for group in groups {
         bytes.extend_from_slice(pack_group::<BITS>(group).map(u32::to_le_bytes).as_flattened());
     }
@@ -87,6 +104,24 @@ fn pack<const BITS: usize>(entries: &[u32], bytes: &mut Vec<u8>) {
 }
 
 fn add<const BITS: usize>(bytes: &[u8], sum: &mut [u32]) {
+    let blocks = in_blocks(sum.len());
+    let (Some((sum, rest)), Some((bytes, tail))) =
+        (sum.split_at_mut_checked(blocks), bytes.split_at_checked(packed_bytes(blocks, BITS as u32)))
+    else {
+        return;
+    };
+    let (words, _) = bytes.as_chunks::<4>();
+    let (rows, _) = words.as_chunks::<LANES>();
+    let (packed, _) = rows.as_chunks::<BITS>();
+    let (rows, _) = sum.as_chunks_mut::<LANES>();
+    let (blocks, _) = rows.as_chunks_mut::<GROUP>();
+    for (block, packed) in blocks.iter_mut().zip(packed) {
+        add_block(block, packed);
+    }
+    add_rest::<BITS>(tail, rest);
+}
+
+fn add_rest<const BITS: usize>(bytes: &[u8], sum: &mut [u32]) {
     let (groups, rest) = sum.as_chunks_mut::<GROUP>();
     let (words, _) = bytes.as_chunks::<4>();
     let (packed, _) = words.as_chunks::<BITS>();
@@ -99,6 +134,40 @@ fn add<const BITS: usize>(bytes: &[u8], sum: &mut [u32]) {
     let mut group = [0; GROUP];
     add_group(&mut group, &last.map(u32::from_le_bytes));
     rest.iter_mut().zip(group).for_each(|(total, entry)| *total = total.wrapping_add(entry));
+}
+
+/// How many of so many entries are in whole blocks.
+fn in_blocks(entries: usize) -> usize {
+    entries.saturating_sub(entries % (GROUP * LANES))
+}
+
+#[allow(clippy::arithmetic_side_effects, reason = "positions in a string are below 2¹⁰, BITS is 1 to 32")]
+fn pack_block<const BITS: usize>(entries: &[[u32; LANES]; GROUP]) -> [[u32; LANES]; BITS] {
+    let mut words = [[0; LANES]; BITS];
+    for (i, row) in entries.iter().enumerate() {
+        let (word, shift) = (i * BITS / 32, i * BITS % 32);
+        let row = row.map(|entry| entry & (u32::MAX >> (32 - BITS)));
+        if let Some(low) = words.get_mut(word) {
+            low.iter_mut().zip(row).for_each(|(low, entry)| *low |= entry << shift);
+        }
+        if let Some(high) = words.get_mut(word + 1) {
+            // In two shifts, because one by 32 is not defined.
+            high.iter_mut().zip(row).for_each(|(high, entry)| *high |= (entry >> 1) >> (31 - shift));
+        }
+    }
+    words
+}
+
+#[allow(clippy::arithmetic_side_effects, reason = "positions in a string are below 2¹⁰, BITS is 1 to 32")]
+fn add_block<const BITS: usize>(sum: &mut [[u32; LANES]; GROUP], words: &[[[u8; 4]; LANES]; BITS]) {
+    let at = |word: usize| words.get(word).copied().unwrap_or_default().map(u32::from_le_bytes);
+    for (i, totals) in sum.iter_mut().enumerate() {
+        let (word, shift) = (i * BITS / 32, i * BITS % 32);
+        for ((total, low), high) in totals.iter_mut().zip(at(word)).zip(at(word + 1)) {
+            let entry = (low >> shift | (high << 1) << (31 - shift)) & (u32::MAX >> (32 - BITS));
+            *total = total.wrapping_add(entry);
+        }
+    }
 }
 
 #[allow(clippy::arithmetic_side_effects, reason = "positions in a group are below 2¹⁰, BITS is 1 to 32")]
@@ -223,7 +292,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_width_and_length_comes_back(
-            entries in vec(any::<u32>(), 0..200), start in vec(any::<u32>(), 200), bits in 1_u32..=32,
+            entries in vec(any::<u32>(), 0..500), start in vec(any::<u32>(), 500), bits in 1_u32..=32,
         ) {
             let packed = Entries::pack(&entries, bits);
             prop_assert_eq!(packed.bytes(), (entries.len() * bits as usize).div_ceil(8));
@@ -236,11 +305,19 @@ mod tests {
 
         /// As the module's first lines say it, one bit at a time.
         #[test]
-        fn packed_as_specified(entries in vec(any::<u32>(), 1..80), bits in 1_u32..=32) {
+        fn packed_as_specified(entries in vec(any::<u32>(), 1..300), bits in 1_u32..=32) {
             let Entries(packed) = Entries::pack(&entries, bits);
             let bits = bits as usize;
+            let is_set = |entry: Option<&u32>, bit: usize| entry.is_some_and(|entry| entry >> bit & 1 == 1);
             for j in 0..8 * packed.len() {
-                let expected = entries.get(j / bits).is_some_and(|entry| entry >> (j % bits) & 1 == 1);
+                let (block, within) = (j / (128 * bits), j % (128 * bits));
+                let expected = if block < entries.len() / 128 {
+                    let (string, at) = (within / 32 % 4, within / 128 * 32 + within % 32);
+                    is_set(entries.get(128 * block + 4 * (at / bits) + string), at % bits)
+                } else {
+                    let at = j - entries.len() / 128 * 128 * bits;
+                    is_set(entries.get(entries.len() / 128 * 128 + at / bits), at % bits)
+                };
                 prop_assert_eq!(packed[j / 8] >> (j % 8) & 1 == 1, expected, "bit {}", j);
             }
         }
