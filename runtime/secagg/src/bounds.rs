@@ -41,7 +41,8 @@ const SECURITY: f64 = 1.0 / (1_u64 << 41) as f64;
 /// 2⁻²⁰ for a session that cannot finish although no more than assumed dropped out.
 const CORRECTNESS: f64 = 1.0 / (1_u64 << 20) as f64;
 
-/// Below this many clients, and up to it, an answer takes less than a few seconds at worst.
+/// The search is quadratic in the neighbours that are needed. Those are few unless the fractions leave almost no room
+/// for a threshold; then they are almost all clients, and this keeps the search finite in practice.
 const MAX_CLIENTS: usize = 100_000;
 
 /// What the server is assumed to do beyond what the protocol asks of it.
@@ -351,7 +352,7 @@ impl Hypergeometric {
         Self { smallest, weights, total }
     }
 
-    /// The smallest x with Pr[X ≥ x] ≤ `limit`.
+    /// The smallest x with Pr\[X ≥ x\] ≤ `limit`.
     fn smallest_with_tail_at_most(&self, limit: f64) -> usize {
         let mut tail = 0.0;
         let rare = self.weights.iter().rev().take_while(|weight| {
@@ -361,7 +362,7 @@ impl Hypergeometric {
         self.smallest.saturating_add(self.weights.len()).saturating_sub(rare.count())
     }
 
-    /// The largest x with Pr[X < x] < `limit`.
+    /// The largest x with Pr\[X < x\] < `limit`.
     fn largest_with_fewer_rarer_than(&self, limit: f64) -> usize {
         let mut tail = 0.0;
         let rare = self.weights.iter().take_while(|weight| {

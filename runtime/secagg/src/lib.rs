@@ -15,7 +15,7 @@
 //! | 4 unmask | [`UnmaskClient::unmask`] | ← [`SurvivorsMessage`], [`UnmaskMessage`] → | [`UnmaskServer`] | fig. 4, round 4 |
 //!
 //! Sparse neighbourhoods (SecAgg+, Bell et al., CCS 2020) and round 3 come next; each round is a module of its own, so
-//! that they have a place to go.
+//! that they have a place to go. [`bounds`] already finds how many neighbours they take, and which threshold.
 //!
 //! # What is a type here
 //!
