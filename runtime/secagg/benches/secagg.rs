@@ -1,11 +1,12 @@
 //! What the protocol costs, against the physical limit in the same run. Fixed seeds.
 //!
-//! `cargo bench -p veilflow-secagg` prints criterion's table and, last, the ratios: one mask expanded and added
-//! against raw AES-128-CTR keystream, and quantization against a copy of the same floats.
+//! `cargo bench -p veilflow-secagg` prints criterion's table and, last, each part as a share of its floor: what the same
+//! machine does with the same data at the same time when it only makes keystream, random words or sums.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark reports on stdout")]
 
 use std::{
     hint::black_box,
+    num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use ctr::{
     Ctr128BE,
     cipher::{KeyIvInit as _, StreamCipher as _},
 };
-use rand::SeedableRng as _;
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use veilflow_secagg::*;
 
@@ -111,40 +112,98 @@ fn session(clients: usize, vector: &[f32]) -> Aggregate {
 /// The ratios, from the best of many alternating runs: a shared machine slows both sides of a ratio or neither.
 fn ratios(_: &mut Criterion) {
     for length in LENGTHS {
-        let (mut bytes, mut entries) = (vec![0_u8; 4 * length], vec![0_u32; length]);
-        let (raw, mask) = best_of(
-            || keystream(black_box(&mut bytes)),
-            || expand_mask_and_add(black_box(&mut entries), &KEY).unwrap(),
-        );
-        report("expand a mask and add it", mask, "raw AES-128-CTR keystream", raw, length);
-
-        let vector = floats(length);
-        let mut target = vec![0.0_f32; length];
-        let plan = Parameters::new().plan(3, Layout::new(0, length)).unwrap();
-        let input = Input { weight: 700, scalars: &[], vector: &vector };
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let (copy, quantize) = best_of(
-            || black_box(&mut target).copy_from_slice(&vector),
-            || drop(black_box(plan.quantize(&input, &mut rng).unwrap())),
-        );
-        report("quantize", quantize, "copy the floats", copy, length);
+        one_mask(length);
+        many_masks(length);
+        quantize(length);
+        packing(length);
     }
 }
 
-fn best_of(mut one: impl FnMut(), mut other: impl FnMut()) -> (Duration, Duration) {
+fn one_mask(length: usize) {
+    let (mut bytes, mut entries) = (vec![0_u8; 4 * length], vec![0_u32; length]);
+    let times = best_of(
+        200,
+        || keystream(black_box(&mut bytes)),
+        || expand_mask_and_add(black_box(&mut entries), &KEY).unwrap(),
+    );
+    report("expand a mask and add it", "AES-128-CTR alone", times, length);
+}
+
+/// As many as a client of 1,000 has, a fifth of which may be adversaries and a tenth drop out.
+fn many_masks(length: usize) {
+    const MASKS: u8 = 69;
+    let keys: Vec<[u8; 32]> = (0..MASKS).map(|i| [i; 32]).collect();
+    let (mut bytes, mut entries) = (vec![0_u8; 4 * length], vec![0_u32; length]);
+    for threads in [1, 2] {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let times = best_of(
+            10,
+            || keys.iter().for_each(|_| keystream(black_box(&mut bytes))),
+            || expand_masks_and_add(black_box(&mut entries), &keys, threads).unwrap(),
+        );
+        let what = format!("{MASKS} masks at once, {threads} threads");
+        report(&what, "AES-128-CTR alone, one thread", times, length * usize::from(MASKS));
+    }
+}
+
+fn quantize(length: usize) {
+    let vector = floats(length);
+    let plan = Parameters::new().plan(3, Layout::new(0, length)).unwrap();
+    let input = Input { weight: 700, scalars: &[], vector: &vector };
+    let (mut words, mut random) = (vec![0_u8; 4096], ChaCha8Rng::seed_from_u64(4));
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let times = best_of(
+        200,
+        || (0..length.div_ceil(1024)).for_each(|_| random.fill_bytes(black_box(&mut words))),
+        || drop(black_box(plan.quantize(&input, &mut rng).unwrap())),
+    );
+    report("quantize", "the random words alone", times, length);
+}
+
+fn packing(length: usize) {
+    const BITS: u32 = 27;
+    let entries: Vec<u32> = (0..length as u32).map(|i| i.wrapping_mul(0x9e37_79b9) >> 5).collect();
+    let (mut sum, mut plain) = (vec![0_u32; length], vec![0_u32; length]);
+    let mut target = entries.clone();
+    let packed = pack_entries(&entries, BITS);
+    let times = best_of(
+        200,
+        || black_box(&mut target).copy_from_slice(&entries),
+        || drop(black_box(pack_entries(black_box(&entries), BITS))),
+    );
+    report("pack to 27 bits", "a copy", times, length);
+    let times = best_of(
+        200,
+        || {
+            black_box(&mut plain)
+                .iter_mut()
+                .zip(&entries)
+                .for_each(|(sum, entry)| *sum = sum.wrapping_add(*entry))
+        },
+        || add_packed_entries(black_box(&packed), black_box(&mut sum), BITS),
+    );
+    report("add a packed vector", "add a plain one", times, length);
+}
+
+/// The floor's best time and the work's.
+fn best_of(runs: usize, mut floor: impl FnMut(), mut work: impl FnMut()) -> (Duration, Duration) {
     let time = |run: &mut dyn FnMut()| {
         let start = Instant::now();
         run();
         start.elapsed()
     };
-    (0..200)
-        .fold((Duration::MAX, Duration::MAX), |(a, b), _| (a.min(time(&mut one)), b.min(time(&mut other))))
+    (0..runs)
+        .fold((Duration::MAX, Duration::MAX), |(a, b), _| (a.min(time(&mut floor)), b.min(time(&mut work))))
 }
 
-fn report(what: &str, took: Duration, limit: &str, limit_took: Duration, length: usize) {
-    let rate = length as f64 / took.as_secs_f64() / 1e6;
-    let ratio = took.as_secs_f64() / limit_took.as_secs_f64();
-    println!("{length:>9} entries: {what} takes {ratio:.2} times as long as {limit} ({rate:.0} M entries/s)");
+fn report(what: &str, limit: &str, (floor, took): (Duration, Duration), entries: usize) {
+    let rate = |time: Duration| entries as f64 / time.as_secs_f64() / 1e6;
+    println!(
+        "{entries:>9} entries: {what}: {:.0} M/s, {:.2} of {limit} ({:.0} M/s)",
+        rate(took),
+        floor.as_secs_f64() / took.as_secs_f64(),
+        rate(floor)
+    );
 }
 
 fn floats(length: usize) -> Vec<f32> {

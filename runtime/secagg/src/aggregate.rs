@@ -60,7 +60,7 @@ impl fmt::Debug for FixedPointSum {
 }
 
 /// Adds entry by entry, modulo 2³²; the plan's modulus divides that, and [`Aggregate::decode`] reduces at the end.
-pub(crate) fn add(sum: &mut [u32], entries: &[u32]) {
+fn add(sum: &mut [u32], entries: &[u32]) {
     for (total, entry) in sum.iter_mut().zip(entries) {
         *total = total.wrapping_add(*entry);
     }

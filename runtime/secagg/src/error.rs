@@ -235,24 +235,20 @@ pub enum Error {
         kind: ShareKind,
     },
     /// A masked vector of the wrong length.
-    #[error("{from}: a masked vector of {got} entries; the plan has {expected}")]
+    #[error("{from}: a masked vector of {got} bytes; the plan's take {expected}")]
     WrongVectorLength {
         /// The sender.
         from: String,
-        /// Entries of the plan.
+        /// Bytes of the plan's masked vectors.
         expected: usize,
-        /// Entries received.
+        /// Bytes received.
         got: usize,
     },
-    /// An entry of a masked vector that is not below the modulus.
-    #[error("{from}: entry {entry} of the masked vector is not below the modulus {modulus}")]
-    EntryOutOfRange {
+    /// A masked vector with bits set after its last entry.
+    #[error("{from}: the bits after the last entry of the masked vector are not zero")]
+    PaddingNotZero {
         /// The sender.
         from: String,
-        /// Its position.
-        entry: usize,
-        /// The modulus.
-        modulus: u64,
     },
     /// The server asks a client that it calls dropped.
     #[error("{client} is asked to unmask a sum without its own input; it answers nothing")]
@@ -350,7 +346,7 @@ impl Error {
             Self::WrongShareSet { .. } => "wrong-share-set",
             Self::ShareNotOpened { .. } => "share-not-opened",
             Self::WrongVectorLength { .. } => "wrong-vector-length",
-            Self::EntryOutOfRange { .. } => "entry-out-of-range",
+            Self::PaddingNotZero { .. } => "padding-not-zero",
             Self::NotASurvivor { .. } => "not-a-survivor",
             Self::SurvivorsNotInCohort { .. } => "survivors-not-in-cohort",
             Self::WrongMaskingKey { .. } => "wrong-masking-key",
@@ -371,7 +367,7 @@ impl Error {
             | Self::PlanMismatch { from, .. }
             | Self::WrongShareSet { from, .. }
             | Self::WrongVectorLength { from, .. }
-            | Self::EntryOutOfRange { from, .. }
+            | Self::PaddingNotZero { from }
             | Self::QuantizedForOtherPlan { from, .. } => vec![from],
             Self::InvalidPublicKey { owner } => vec![owner],
             Self::BelowThreshold { .. }

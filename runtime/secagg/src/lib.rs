@@ -15,7 +15,7 @@
 //! | 4 unmask | [`UnmaskClient::unmask`] | ← [`SurvivorsMessage`], [`UnmaskMessage`] → | [`UnmaskServer`] | fig. 4, round 4 |
 //!
 //! Sparse neighbourhoods (SecAgg+, Bell et al., CCS 2020) and round 3 come next; each round is a module of its own, so
-//! that they have a place to go.
+//! that they have a place to go. [`bounds`] already finds how many neighbours they take, and which threshold.
 //!
 //! # What is a type here
 //!
@@ -147,6 +147,7 @@
 
 mod advertise_keys;
 mod aggregate;
+pub mod bounds;
 mod cohort;
 mod derive;
 mod digest;
@@ -175,10 +176,11 @@ mod vectors;
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};
 pub use digest::{InputId, ModelDigest};
+pub use entries::{add_packed_entries, pack_entries};
 pub use error::{Error, Stage};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
-pub use mask::expand_mask_and_add;
+pub use mask::{expand_mask_and_add, expand_masks_and_add};
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{Parameters, Threshold};
 pub use plan::{Layout, Plan, PlanError};

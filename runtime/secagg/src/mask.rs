@@ -3,12 +3,14 @@
 //! A derived key is 32 bytes: 16 for AES and 16 for the first counter block, so that one precomputed table does not
 //! serve against many masks. The plan's modulus divides 2³², so words may be reduced once, after all masks.
 
+use std::num::NonZeroUsize;
+
 use aes::Aes128;
 use ctr::{
     Ctr128BE,
-    cipher::{KeyIvInit as _, StreamCipher as _},
+    cipher::{KeyIvInit as _, StreamCipher as _, StreamCipherSeek as _},
 };
-use zeroize::Zeroizing;
+use zeroize::{DefaultIsZeroes, Zeroizing};
 
 use crate::error::Error;
 
@@ -34,22 +36,98 @@ impl Sign {
     }
 }
 
-/// Keystream is made in pieces that stay in the first-level cache, whatever the vector's length.
-const TILE_BYTES: usize = 8 * 1024;
+/// Entries that are finished, under all masks, before the next ones are touched: with as much keystream they stay in
+/// the first-level cache, whatever the vector's length and the number of masks.
+const TILE: usize = 1024;
+
+/// A mask's key, and whether it is put on or taken off.
+pub(crate) type Mask = (Zeroizing<[u8; 32]>, Sign);
 
 /// Expands the mask of `key` and adds it to, or subtracts it from, `entries`.
 pub(crate) fn apply(entries: &mut [u32], key: &[u8; 32], sign: Sign) -> Result<(), Error> {
+    apply_streams(entries, &mut [(stream(key)?, sign)])
+}
+
+/// [`apply`] for many masks at once: each entry is read and written once.
+pub(crate) fn apply_all(entries: &mut [u32], masks: &[Mask]) -> Result<(), Error> {
+    let streams: Result<Vec<_>, Error> = masks.iter().map(|(key, sign)| Ok((stream(key)?, *sign))).collect();
+    apply_streams(entries, &mut streams?)
+}
+
+/// [`apply_all`] with up to so many threads, each with its own part of the vector. The result is the same for any
+/// number.
+pub(crate) fn apply_all_parallel(
+    entries: &mut [u32],
+    masks: &[Mask],
+    threads: NonZeroUsize,
+) -> Result<(), Error> {
+    // Whole tiles, so that every part starts where a block of the cipher does.
+    let tiles = entries.len().div_ceil(TILE).div_ceil(threads.get()).max(1);
+    let part = tiles.saturating_mul(TILE);
+    if entries.len() <= part {
+        return apply_all(entries, masks);
+    }
+    std::thread::scope(|scope| {
+        let parts = entries.chunks_mut(part).enumerate().map(|(number, entries)| {
+            let first = number.saturating_mul(part);
+            scope.spawn(move || apply_from(entries, masks, first))
+        });
+        // All are started before the first is waited for.
+        let parts: Vec<_> = parts.collect();
+        parts
+            .into_iter()
+            .try_for_each(|part| part.join().map_err(|_| Error::Internal { operation: "mask thread" })?)
+    })
+}
+
+/// [`apply_all`] to a part of a vector that starts at entry `first`.
+fn apply_from(entries: &mut [u32], masks: &[Mask], first: usize) -> Result<(), Error> {
+    let position = (first as u64).saturating_mul(4);
+    let skipped = |(key, sign): &Mask| {
+        let mut stream = stream(key)?;
+        stream.try_seek(position).map_err(|_| Error::Internal { operation: "mask position" })?;
+        Ok((stream, *sign))
+    };
+    let streams: Result<Vec<_>, Error> = masks.iter().map(skipped).collect();
+    apply_streams(entries, &mut streams?)
+}
+
+type Stream = Ctr128BE<Aes128>;
+
+fn stream(key: &[u8; 32]) -> Result<Stream, Error> {
     let (aes_key, counter) = key.split_at(16);
-    let mut stream = Ctr128BE::<Aes128>::new_from_slices(aes_key, counter)
-        .map_err(|_| Error::Internal { operation: "mask key" })?;
-    let mut tile = Zeroizing::new([0_u8; TILE_BYTES]);
-    for chunk in entries.chunks_mut(TILE_BYTES / 4) {
-        let (words, _) = tile.as_chunks_mut::<4>();
-        let words = words.split_at_mut_checked(chunk.len()).map_or(&mut [][..], |(used, _)| used);
-        stream.write_keystream(words.as_flattened_mut());
-        match sign {
-            Sign::Plus => combine(chunk, words, u32::wrapping_add),
-            Sign::Minus => combine(chunk, words, u32::wrapping_sub),
+    Stream::new_from_slices(aes_key, counter).map_err(|_| Error::Internal { operation: "mask key" })
+}
+
+/// A tile's worth of keystream, erased in one piece: an array of bytes would be erased byte by byte.
+#[derive(Clone, Copy)]
+struct Keystream([[u8; 4]; TILE]);
+
+impl Default for Keystream {
+    fn default() -> Self {
+        Self([[0; 4]; TILE])
+    }
+}
+
+impl DefaultIsZeroes for Keystream {}
+
+fn combine(entries: &mut [u32], words: &[[u8; 4]], operation: impl Fn(u32, u32) -> u32) {
+    for (entry, word) in entries.iter_mut().zip(words) {
+        *entry = operation(*entry, u32::from_le_bytes(*word));
+    }
+}
+
+fn apply_streams(entries: &mut [u32], streams: &mut [(Stream, Sign)]) -> Result<(), Error> {
+    let mut keystream = Zeroizing::new(Keystream::default());
+    for tile in entries.chunks_mut(TILE) {
+        let words = keystream.0.split_at_mut_checked(tile.len()).map_or(&mut [][..], |(used, _)| used);
+        for (stream, sign) in &mut *streams {
+            let exhausted = |_| Error::Internal { operation: "mask keystream" };
+            stream.try_write_keystream(words.as_flattened_mut()).map_err(exhausted)?;
+            match sign {
+                Sign::Plus => combine(tile, words, u32::wrapping_add),
+                Sign::Minus => combine(tile, words, u32::wrapping_sub),
+            }
         }
     }
     Ok(())
@@ -61,10 +139,15 @@ pub fn expand_mask_and_add(entries: &mut [u32], key: &[u8; 32]) -> Result<(), Er
     apply(entries, key, Sign::Plus)
 }
 
-fn combine(entries: &mut [u32], words: &[[u8; 4]], operation: impl Fn(u32, u32) -> u32) {
-    for (entry, word) in entries.iter_mut().zip(words) {
-        *entry = operation(*entry, u32::from_le_bytes(*word));
-    }
+/// What many masks cost, for the benchmark beside this crate.
+#[doc(hidden)]
+pub fn expand_masks_and_add(
+    entries: &mut [u32],
+    keys: &[[u8; 32]],
+    threads: NonZeroUsize,
+) -> Result<(), Error> {
+    let masks: Vec<Mask> = keys.iter().map(|key| (Zeroizing::new(*key), Sign::Plus)).collect();
+    apply_all_parallel(entries, &masks, threads)
 }
 
 #[cfg(test)]
@@ -111,6 +194,26 @@ mod tests {
             prop_assert!(entries.len() < 8 || masked != entries);
             apply(&mut masked, &key, Sign::Minus).unwrap();
             prop_assert_eq!(masked, entries);
+        }
+
+        #[test]
+        fn many_masks_at_once_are_one_after_the_other(
+            keys in proptest::collection::vec(any::<([u8; 32], bool)>(), 0..6),
+            length in prop_oneof![0_usize..20, 1000_usize..10_000],
+            threads in 1_usize..6,
+        ) {
+            let sign = |plus| if plus { Sign::Plus } else { Sign::Minus };
+            let masks: Vec<Mask> = keys.iter().map(|(key, plus)| (Zeroizing::new(*key), sign(*plus))).collect();
+            let mut expected = vec![7; length];
+            for (key, sign) in &masks {
+                apply(&mut expected, key, *sign).unwrap();
+            }
+            let mut together = vec![7; length];
+            apply_all(&mut together, &masks).unwrap();
+            prop_assert_eq!(&together, &expected);
+            let mut parallel = vec![7; length];
+            apply_all_parallel(&mut parallel, &masks, NonZeroUsize::new(threads).unwrap()).unwrap();
+            prop_assert_eq!(&parallel, &expected);
         }
 
         #[test]

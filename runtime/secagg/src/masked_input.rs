@@ -14,11 +14,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    aggregate,
     cohort::{Site, check_sender, check_size, missing},
     derive::{Binding, pair_mask_key, self_mask_key},
     digest::{InputId, ModelDigest},
-    entries::Entries,
+    entries::{Entries, Malformed},
     error::{Error, Stage},
     journal::{self, InputJournal},
     keys::PrivateKey,
@@ -74,20 +73,16 @@ impl MaskInputClient {
         // Zeroizing until every mask is on: an error on the way must not leave a half-masked copy behind.
         let mut entries = Zeroizing::new(quantized.into_entries());
         let self_key = self_mask_key(&seed, &site.session, &site.name)?;
-        mask::apply(&mut entries, &self_key, Sign::Plus)?;
+        let mut masks = vec![(self_key, Sign::Plus)];
         let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
         for (name, member) in roster.others(&site.name).filter(|(name, _)| held.contains_key(*name)) {
             let agreed = masking.agree(&member.masking_key);
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
-            mask::apply(&mut entries, &key, Sign::of_pair(&site.name, name))?;
+            masks.push((key, Sign::of_pair(&site.name, name)));
         }
-        let reduce = site.plan.entry_mask();
-        entries.iter_mut().for_each(|entry| *entry &= reduce);
-
-        let message = MaskedInputMessage {
-            session: site.session,
-            entries: Entries::new(std::mem::take(&mut *entries)),
-        };
+        mask::apply_all(&mut entries, &masks)?;
+        let entries = Entries::pack(&entries, site.plan.entry_bits());
+        let message = MaskedInputMessage { session: site.session, entries };
         Ok((UnmaskClient { site, own_seed_share, held }, message))
     }
 }
@@ -103,7 +98,7 @@ impl fmt::Debug for MaskedInputMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MaskedInputMessage")
             .field("session", &self.session)
-            .field("entries", &self.entries.as_slice().len())
+            .field("bytes", &self.entries.bytes())
             .finish()
     }
 }
@@ -130,19 +125,13 @@ impl MaskedInputServer {
     pub fn receive(&mut self, from: &str, message: MaskedInputMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.cohort.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
-        let entries = message.entries.as_slice();
-        if entries.len() != self.sum.len() {
-            let (expected, got) = (self.sum.len(), entries.len());
-            return Err(Error::WrongVectorLength { from: from.to_owned(), expected, got });
-        }
-        if let Some(entry) = entries.iter().position(|entry| *entry > self.plan.entry_mask()) {
-            return Err(Error::EntryOutOfRange {
-                from: from.to_owned(),
-                entry,
-                modulus: self.plan.modulus(),
-            });
-        }
-        aggregate::add(&mut self.sum, entries);
+        message.entries.add_to(&mut self.sum, self.plan.entry_bits()).map_err(|malformed| {
+            let from = from.to_owned();
+            match malformed {
+                Malformed::Length { expected, got } => Error::WrongVectorLength { from, expected, got },
+                Malformed::Padding => Error::PaddingNotZero { from },
+            }
+        })?;
         self.received.insert(from.to_owned(), ());
         Ok(())
     }

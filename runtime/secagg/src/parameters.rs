@@ -120,7 +120,8 @@ impl Parameters {
         self
     }
 
-    /// Sums are taken modulo this power of two; default and most 2³².
+    /// The ceiling of the modulus, a power of two; default and most 2³². The modulus itself is the smallest power of
+    /// two that holds the sum of the planned clients: [`Plan::modulus`].
     #[must_use]
     pub fn with_modulus_range(mut self, modulus_range: u64) -> Self {
         self.modulus_range = modulus_range;
@@ -163,6 +164,16 @@ impl Parameters {
     /// See [`with_min_cohort`](Self::with_min_cohort).
     pub fn min_cohort(&self) -> usize {
         self.min_cohort
+    }
+
+    /// The largest `quantization_range` for so many clients under this `modulus_range`.
+    pub fn largest_quantization_range(&self, clients: usize) -> u64 {
+        self.modulus_range.checked_div(clients as u64).unwrap_or(self.modulus_range)
+    }
+
+    /// The largest `max_weight` for so many clients under this `modulus_range`.
+    pub fn largest_max_weight(&self, clients: usize) -> u64 {
+        self.largest_quantization_range(clients).saturating_sub(1)
     }
 
     /// SHA-256 over the parameters in a fixed encoding, the same on every machine.

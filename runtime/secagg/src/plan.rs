@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 use crate::{
+    entries::packed_bytes,
     parameters::{Parameters, Threshold},
     quantize::{Input, InputError, Quantized, quantize},
     transcript::{Transcript, domain},
@@ -13,7 +14,7 @@ use crate::{
 /// `shamirsecretsharing` works over GF(2⁸): a share's position is a byte that is not 0.
 const MAX_CLIENTS: usize = 255;
 
-/// The largest modulus of this version: an entry is four bytes.
+/// The largest modulus of this version: sums are kept in 32 bits an entry.
 const MAX_MODULUS: u64 = 1 << 32;
 
 /// The shape of an input: `[weight, scalars…, vector…]`.
@@ -58,6 +59,8 @@ pub struct Plan {
     /// Quantized values are `0..=2·half`, and `half` stands for 0.0. Even and odd ranges alike, so that zero is exact
     /// and neither clipping limit leaves the range.
     half: u32,
+    /// b: the modulus is 2ᵇ.
+    bits: u32,
 }
 
 impl Plan {
@@ -73,9 +76,9 @@ impl Plan {
             return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
         }
         let threshold = threshold(parameters.reconstruction_threshold(), clients)?;
-        check_overflow(&parameters, clients)?;
+        let bits = entry_bits(&parameters, clients)?;
         let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
-        Ok(Self { parameters, clients, threshold, layout, entries, half })
+        Ok(Self { parameters, clients, threshold, layout, entries, half, bits })
     }
 
     /// The parameters that were checked.
@@ -108,9 +111,20 @@ impl Plan {
         self.entries
     }
 
-    /// Sums are taken modulo this.
+    /// b = ⌈log₂(N·R)⌉: an entry's bits, in the modulus and on the wire. N is the number of clients, R the larger of
+    /// `quantization_range` and `max_weight + 1`. At most 32.
+    pub fn entry_bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Sums are taken modulo 2ᵇ, which is at most `modulus_range`.
     pub fn modulus(&self) -> u64 {
-        self.parameters.modulus_range()
+        1_u64.wrapping_shl(self.bits)
+    }
+
+    /// What a masked vector takes on the wire: ⌈entries · b / 8⌉ bytes.
+    pub fn masked_bytes(&self) -> usize {
+        packed_bytes(self.entries, self.bits)
     }
 
     /// SHA-256 over parameters, number of clients, threshold and layout. Participants compare it in round 0.
@@ -156,7 +170,7 @@ impl Plan {
         self.half
     }
 
-    /// `modulus − 1`: a power of two at most 2³², so this fits and masks an entry.
+    /// 2ᵇ − 1.
     pub(crate) fn entry_mask(&self) -> u32 {
         u32::try_from(self.modulus().saturating_sub(1)).unwrap_or(u32::MAX)
     }
@@ -203,19 +217,20 @@ fn threshold(threshold: Threshold, clients: usize) -> Result<usize, PlanError> {
     }
 }
 
-fn check_overflow(parameters: &Parameters, clients: usize) -> Result<(), PlanError> {
+/// ⌈log₂(N·R)⌉, refused above the ceiling. A sum is at most N·(R − 1), so it fits.
+fn entry_bits(parameters: &Parameters, clients: usize) -> Result<u32, PlanError> {
     let per_client = parameters.max_weight().max(parameters.quantization_range().saturating_sub(1));
-    let largest_sum = parameters.modulus_range().saturating_sub(1);
-    let largest_cohort = largest_sum.checked_div(per_client).unwrap_or(0);
-    if clients as u64 > largest_cohort {
+    let values = per_client.saturating_add(1);
+    let sums = u128::from(values).saturating_mul(clients as u128);
+    if sums > u128::from(parameters.modulus_range()) {
         return Err(PlanError::Overflow {
             clients,
-            largest_cohort,
+            largest_cohort: parameters.modulus_range().checked_div(values).unwrap_or(0),
             per_client,
             modulus: parameters.modulus_range(),
         });
     }
-    Ok(())
+    Ok(sums.next_power_of_two().trailing_zeros())
 }
 
 /// Why there is no plan. Each message says what would do.
@@ -408,6 +423,40 @@ mod tests {
             plan(Parameters::new().with_max_weight(u64::MAX), 3).unwrap_err().code(),
             "sum-can-overflow"
         );
+    }
+
+    #[test]
+    fn row_08_the_modulus_is_the_smallest_power_of_two_that_holds_the_sum() {
+        let bits = |parameters: Parameters, clients| plan(parameters, clients).unwrap().entry_bits();
+        let base = Parameters::new();
+        assert_eq!(bits(base, 3), 24);
+        assert_eq!(bits(base, 4), 24);
+        assert_eq!(bits(base, 5), 25);
+        assert_eq!(bits(base, 255), 30);
+        assert_eq!(bits(base.with_quantization_range(1 << 30), 4), 32);
+        assert_eq!(
+            bits(base.with_quantization_range(3), 4),
+            12,
+            "4 · 1001 weights need more than 4 · 3 values"
+        );
+        assert_eq!(bits(base.with_quantization_range(3).with_max_weight(1), 3), 4);
+        let plan = plan(base.with_quantization_range((1 << 22) + 1), 4).unwrap();
+        assert_eq!((plan.entry_bits(), plan.modulus()), (25, 1 << 25));
+        assert_eq!(plan.masked_bytes(), (13 * 25_usize).div_ceil(8));
+    }
+
+    #[test]
+    fn row_08_the_largest_that_fit_fit() {
+        for clients in [2, 3, 7, 100, 255] {
+            let base = Parameters::new().with_min_cohort(2);
+            let range = base.largest_quantization_range(clients);
+            let weight = base.largest_max_weight(clients);
+            plan(base.with_quantization_range(range), clients).unwrap();
+            plan(base.with_max_weight(weight), clients).unwrap();
+            let code = |parameters| plan(parameters, clients).unwrap_err().code();
+            assert_eq!(code(base.with_quantization_range(range + 1)), "sum-can-overflow");
+            assert_eq!(code(base.with_max_weight(weight + 1)), "sum-can-overflow");
+        }
     }
 
     #[test]

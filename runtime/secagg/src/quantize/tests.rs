@@ -5,6 +5,19 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::{Layout, Parameters};
 
+const KNOWN: [u32; 10] = [
+    617,
+    1_131_710_460,
+    1_082_023_057,
+    1_065_460_589,
+    1_342_881_922,
+    411_325_924,
+    1_073_741_832,
+    1_694_834_359,
+    411_243_118,
+    1_736_240_527,
+];
+
 fn plan(scalars: usize, vector: usize) -> Plan {
     Parameters::new().plan(3, Layout::new(scalars, vector)).unwrap()
 }
@@ -57,18 +70,70 @@ fn rounding_is_unbiased() {
     }
 }
 
-/// All 2³² random words at once: the fraction of words that round up is the fraction cut to 32 bits, so the bias of
-/// one rounding is below 2⁻³² of a step.
+/// All 2²¹ words that differ, for fractions of all sizes and up to the largest range: the share that rounds up is the
+/// fraction, within the bound of the module's documentation.
 #[test]
-fn rounding_compares_the_fraction_with_32_bits() {
-    let scale = Scale { clipping: 1.0, factor: 1.0, half: 1.0, offset: 1 };
-    let fraction = 0.3_f64;
-    let boundary = (fraction * 4_294_967_296.0) as u32;
-    assert_eq!(scale.round(fraction, boundary), 2, "the last word that rounds up");
-    assert_eq!(scale.round(fraction, boundary + 1), 1);
-    assert_eq!(scale.round(-fraction, u32::MAX), 0);
-    assert_eq!(scale.round(-fraction, 0), 1);
-    assert_eq!(scale.round(0.0, 0), 1, "a whole number is never rounded up");
+fn the_bias_over_all_random_words_is_below_the_stated_bound() {
+    let exhaustive = |whole: f64, fraction: f64| {
+        let half = i32::MAX as u32;
+        let scale = Scale { clipping: 1.0, factor: 1.0, limit: f64::from(half), offset: half };
+        let floor = (whole as i64 + i64::from(half)) as u32;
+        let ups: u32 = (0_u32..1 << 21)
+            .map(|word| scale.round(whole + fraction, (word << 11).cast_signed()) - floor)
+            .sum();
+        f64::from(ups) / f64::from(1_u32 << 21)
+    };
+    for whole in [0.0, 1.0, -1.0, 4_194_303.0, -2_147_483_647.0, 2_147_483_646.0] {
+        for fraction in [0.0, 0.5, 0.3, 0.999, 1.0 / 4_194_304.0, 3.0 / 4_194_304.0, 1.0 / 3.0] {
+            // What an f64 of this size can hold of the fraction.
+            let held = (whole + fraction) - whole;
+            let bias = exhaustive(whole, fraction) - held;
+            assert!(bias.abs() < 1.0 / 1_048_576.0, "{whole} + {fraction}: {bias}");
+        }
+        assert_eq!(exhaustive(whole, 0.0), 0.0, "whole numbers are never moved");
+    }
+}
+
+/// Made by this code; a change of a single bit would give clients of different versions different inputs.
+#[test]
+fn the_same_on_every_machine() {
+    let vector = [0.1_f32, -0.1, 3.25, -7.999, 1e-7, 7.5, -8.0, 9.0];
+    let parameters = Parameters::new().with_quantization_range(1 << 31).with_min_cohort(2);
+    let plan = parameters.plan(2, Layout::new(1, 8)).unwrap();
+    let input = Input { weight: 617, scalars: &[0.7], vector: &vector };
+    let quantized = plan.quantize(&input, &mut ChaCha8Rng::seed_from_u64(11)).unwrap();
+    assert_eq!(quantized.entries(), KNOWN);
+    assert_eq!(quantized.clipped(), 1);
+}
+
+/// The largest ranges: f32 arithmetic would be wrong by hundreds of steps here.
+#[test]
+fn stays_within_one_step_at_the_largest_ranges() {
+    let vector: Vec<f32> = (0_u16..4000).map(|i| f32::from(i) * 0.0041 - 8.2).collect();
+    for (range, clients) in [((1_u64 << 31) - 1, 2), (1 << 31, 2), (1 << 30, 3)] {
+        let parameters = Parameters::new().with_quantization_range(range).with_min_cohort(2);
+        let plan = parameters.plan(clients, Layout::new(0, vector.len())).unwrap();
+        for weight in [1, 617, 1000] {
+            let input = Input { weight, scalars: &[], vector: &vector };
+            let quantized = plan.quantize(&input, &mut ChaCha8Rng::seed_from_u64(5)).unwrap();
+            for (value, got) in vector.iter().zip(&quantized.entries()[1..]) {
+                let half = f64::from(plan.half());
+                let exact = f64::from(*value).clamp(-8.0, 8.0) / 8.0 * weight as f64 / 1000.0 * half + half;
+                assert!((f64::from(*got) - exact).abs() < 1.0 + 1e-5, "{got} for {exact}");
+                assert!(u64::from(*got) < range);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_entry_is_found_in_any_block() {
+    for index in [0, BLOCK - 1, BLOCK, 3 * BLOCK + 7] {
+        let mut vector = vec![0.5_f32; 3 * BLOCK + 8];
+        assert_eq!(first_not_finite(&vector), None);
+        vector[index] = f32::NAN;
+        assert_eq!(first_not_finite(&vector), Some(index));
+    }
 }
 
 #[test]

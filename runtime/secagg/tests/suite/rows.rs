@@ -511,23 +511,23 @@ fn row_14_only_those_of_a_round_are_heard_in_it() {
 
 #[test]
 fn vectors_of_wrong_length_or_range_change_nothing() {
-    let parameters = Parameters::new().with_modulus_range(1 << 28);
+    // Three entries of 25 bits: 10 bytes, and 5 bits of padding.
+    let parameters = Parameters::new().with_quantization_range((1 << 22) + 1);
     let mut cohort = Cohort::new(parameters.plan(4, Layout::new(0, 2)).unwrap());
     let (mut server, clients) = cohort.receive(&STAY).unwrap();
     let mut unmaskers = Vec::new();
     for (i, client) in clients {
         let name = cohort.names[i].clone();
         let (client, message) = cohort.mask(i, client, cohort.model).unwrap();
-        let longer =
-            tamper(&message, |v| v["entries"].as_array_mut().unwrap().extend([0, 0, 0, 0].map(|b| json!(b))));
+        let longer = tamper(&message, |v| v["entries"].as_array_mut().unwrap().push(json!(0)));
         let error = server.receive(&name, longer).unwrap_err();
-        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 3, got: 4 });
+        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 10, got: 11 });
         let shorter = tamper(&message, |v| v["entries"] = json!([]));
         let error = server.receive(&name, shorter).unwrap_err();
-        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 3, got: 0 });
-        let beyond = tamper(&message, |v| v["entries"][11] = json!(0x10));
+        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 10, got: 0 });
+        let beyond = tamper(&message, |v| v["entries"][9] = json!(0x08));
         let error = server.receive(&name, beyond).unwrap_err();
-        assert_eq!(error, Error::EntryOutOfRange { from: name.clone(), entry: 2, modulus: 1 << 28 });
+        assert_eq!(error, Error::PaddingNotZero { from: name.clone() });
         assert_eq!(error.culprits(), [name.as_str()]);
         server.receive(&name, message).unwrap();
         unmaskers.push((name, client));
