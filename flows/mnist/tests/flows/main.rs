@@ -1,7 +1,8 @@
-//! The two flows on LocalRuntime, on real digits.
+//! The flows on LocalRuntime, on real digits.
 
 mod confidentiality;
 mod dropouts;
 mod golden_files;
 mod same_model;
+mod secure_join;
 mod support;

@@ -7,4 +7,5 @@ mod control;
 mod events;
 mod faults;
 mod limits;
+mod secure;
 mod support;

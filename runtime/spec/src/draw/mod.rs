@@ -13,6 +13,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::description::{BlockDescription, FlowDescription};
+use crate::graph::Part;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
 
@@ -101,8 +102,12 @@ fn confidentiality(flow: &FlowDescription) -> (&'static str, &'static str) {
 }
 
 /// The policies of a fan-out, one a line.
-fn policies(quorum: Quorum, deadline: Option<Duration>) -> Vec<String> {
-    let mut policies = vec![format!("quorum: {quorum}")];
+fn policies(part: Part, quorum: Quorum, deadline: Option<Duration>) -> Vec<String> {
+    let mut policies = vec![match part {
+        Part::Flow | Part::Inputs => format!("quorum: {quorum}"),
+        Part::Setup => format!("quorum: {quorum}, and what the protocol needs"),
+        Part::Unmasking => "quorum: what the protocol needs".to_owned(),
+    }];
     policies.extend(deadline.map(|limit| format!("deadline: {limit:?}")));
     policies
 }
@@ -111,7 +116,7 @@ fn policies(quorum: Quorum, deadline: Option<Duration>) -> Vec<String> {
 fn output(block: &BlockDescription) -> Option<&Schema> {
     match block {
         BlockDescription::Step(step) => Some(&step.output),
-        BlockDescription::Fan { join, .. } => Some(&join.output),
+        BlockDescription::Fan { join, .. } | BlockDescription::Secure { join, .. } => Some(&join.output),
         BlockDescription::Repeat { body, .. } => verdict(body).map(|(_, done)| done),
         BlockDescription::Branch { yes, no, .. } => {
             yes.last().and_then(output).or_else(|| no.last().and_then(output))
@@ -125,6 +130,12 @@ fn verdict(body: &[BlockDescription]) -> Option<(&Schema, &Schema)> {
         [again, done] => Some((again, done)),
         _ => None,
     }
+}
+
+/// The parameters of a protocol, in one line.
+fn parameters(parameters: &[(&'static str, String)]) -> String {
+    let parameters = parameters.iter().map(|(name, value)| printable(&format!("{name}: {value}")));
+    parameters.collect::<Vec<_>>().join(", ")
 }
 
 /// The label of a schema, or of nothing.

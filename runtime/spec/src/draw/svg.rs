@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::{confidentiality, label, output, policies, printable, text, verdict};
+use super::{confidentiality, label, output, parameters, policies, printable, text, verdict};
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
 
@@ -138,12 +138,17 @@ impl Widths {
                     self.name(&one.name);
                     step(one, &mut self.aggregator);
                 }
-                BlockDescription::Fan { task, quorum, deadline, join, .. } => {
+                BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
                     task.iter().chain([join]).for_each(|step| self.name(&step.name));
                     task.iter().for_each(|each| step(each, &mut self.collaborator));
                     let ends = [task.first().map(|step| &step.input), task.last().map(|step| &step.output)];
-                    let labels = ends.map(label).into_iter().chain(policies(*quorum, *deadline));
+                    let labels = ends.map(label).into_iter().chain(policies(*part, *quorum, *deadline));
                     self.crossing = labels.map(|text| letters(&text)).fold(self.crossing, usize::max);
+                }
+                BlockDescription::Secure { blocks, join, .. } => {
+                    self.blocks(blocks, depth + 1);
+                    self.name(&join.name);
+                    step(join, &mut self.aggregator);
                 }
                 BlockDescription::Repeat { body, .. } => {
                     self.blocks(body, depth + 1);
@@ -229,8 +234,19 @@ impl Page {
                     self.descend(self.exit + ARROW, Some(&step.input), true);
                     self.step(step);
                 }
-                BlockDescription::Fan { task, quorum, deadline, join, .. } => {
-                    self.fan(task, &policies(*quorum, *deadline), join);
+                BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
+                    self.fan(task, &policies(*part, *quorum, *deadline), join);
+                }
+                BlockDescription::Secure { protocol, parameters: given, blocks, join, .. } => {
+                    self.secure(
+                        &format!("secure join by {}", printable(protocol)),
+                        given,
+                        blocks,
+                        depth,
+                        before,
+                    );
+                    self.descend(self.exit + ARROW, Some(&join.input), true);
+                    self.step(join);
                 }
                 BlockDescription::Repeat { body, .. } => self.repeat(body, depth, before),
                 BlockDescription::Branch { yes, no, .. } => self.branch(yes, no, depth, before),
@@ -295,6 +311,27 @@ impl Page {
         self.step(join);
         // The policies reach below the join; what follows stands below them.
         self.y = self.y.max(y - 8);
+    }
+
+    /// The protocol of a secure join, with the user's steps among its own.
+    fn secure<'a>(
+        &mut self,
+        title: &str,
+        given: &[(&'static str, String)],
+        blocks: &'a [BlockDescription],
+        depth: usize,
+        before: Option<&'a Schema>,
+    ) {
+        let top = self.y.max(self.exit + 16);
+        let left = self.left(depth);
+        self.words("type", left + title.len() * 8 + 26, top + 15, &parameters(given));
+        self.descend(top + TAB + 16, before, false);
+        self.blocks(blocks, depth + 1, before);
+        let sum = blocks.last().and_then(output);
+        self.descend((self.exit + 20).max(self.y + 12), sum, false);
+        self.frame(title, depth, top);
+        // The line goes on from the frame.
+        self.exit = self.y - BETWEEN_FRAMES;
     }
 
     fn repeat(&mut self, body: &[BlockDescription], depth: usize, before: Option<&Schema>) {

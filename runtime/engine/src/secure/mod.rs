@@ -1,0 +1,146 @@
+//! SecAgg as the protocol of secure joins: where the DSL of `veilflow-spec` and the roles of `veilflow-secagg` meet.
+//!
+//! | step of the join | where | what it does | round (Bonawitz et al., CCS 2017, fig. 4) |
+//! |---|---|---|---|
+//! | `open_session` | aggregator | names a session for those addressed | |
+//! | `generate_keys` | site | two fresh key pairs; the public keys leave | 0, advertise keys |
+//! | `freeze_roster` | aggregator | everybody's public keys, for each | 0 |
+//! | `share_keys` | site | sealed shares of its two secrets leave | 1, share keys |
+//! | `deliver_shares` | aggregator | sorts the sealed shares by whom they are addressed to | 1 |
+//! | `receive_shares` | site | opens those addressed to it | 1 |
+//! | *the flow's own steps* | site, in the same task | make the input | |
+//! | `mask` | site, in the same task | the masked input leaves | 2, masked input |
+//! | `add_up` | aggregator | adds up what is masked, and says who is in the sum | 2 |
+//! | `unmask` | site | one share for each other site leaves, never both | 4, unmask |
+//! | `reconstruct` | aggregator | takes the masks off the sum | 4 |
+//!
+//! **Sessions.** One random id a run and join, and a round that counts the turns; a site masks the input of one place
+//! in the run once. Its journal lasts as long as the run.
+//!
+//! **What it defends against** is what [`veilflow_secagg`] does: an aggregator that is curious and follows the
+//! protocol. It does not defend against one that lies about keys or about who is in the sum.
+
+mod client;
+pub mod messages;
+mod server;
+
+use veilflow_secagg::{ClientPolicy, Layout, Parameters, Plan};
+use veilflow_spec::{
+    AtAggregator, AtCollaborators, MessageDigest, Needs, Opening, Result, SecureProtocol, SecureSum,
+    StepError, Sum,
+};
+
+pub use self::client::SecAggClient;
+pub use self::server::SecAggServer;
+
+/// SecAgg on the complete graph: `.secure_join(SecAgg::complete(), Server::average)`.
+///
+/// The parameters are part of the flow's fingerprint; the [policy](Self::with_policy) is each site's own.
+#[derive(Clone, Copy, Debug)]
+pub struct SecAgg {
+    parameters: Parameters,
+    policy: ClientPolicy,
+}
+
+impl SecAgg {
+    /// SecAgg with the default parameters.
+    pub fn complete() -> Self {
+        Self::new(Parameters::new())
+    }
+
+    /// SecAgg with these parameters.
+    pub fn new(parameters: Parameters) -> Self {
+        Self { parameters, policy: ClientPolicy::default() }
+    }
+
+    /// What the sites ask of any session, whatever the parameters say. It is no part of the fingerprint: a site
+    /// builds its flow with its own.
+    #[must_use]
+    pub fn with_policy(mut self, policy: ClientPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+}
+
+/// The plan of a sum of `T` over `clients` sites.
+fn plan<T: SecureSum>(parameters: &Parameters, clients: usize) -> Result<Plan> {
+    let layout = T::layout();
+    let plan = parameters.plan(clients, Layout::new(layout.scalars, layout.vector));
+    plan.map_err(|error| StepError::with_code(error.code(), error))
+}
+
+/// An error of the protocol, under its code: at a site, the text stays and the code crosses.
+fn protocol(error: veilflow_secagg::Error) -> StepError {
+    StepError::with_code(error.code(), error)
+}
+
+/// A step that is reached out of its order.
+fn out_of_order(step: &'static str) -> StepError {
+    let text = format!("`{step}` does not follow the step before it in this session");
+    StepError::with_code("out-of-order", text)
+}
+
+impl<T: SecureSum> SecureProtocol<T> for SecAgg {
+    type Server = SecAggServer;
+    type Client = SecAggClient;
+
+    fn name(&self) -> &'static str {
+        "secagg"
+    }
+
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let parameters = &self.parameters;
+        // The digest is over all parameters, those too that get no line of their own.
+        let digest: String = parameters.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        vec![
+            ("threshold", parameters.reconstruction_threshold().to_string()),
+            ("min-cohort", parameters.min_cohort().to_string()),
+            ("max-weight", parameters.max_weight().to_string()),
+            ("clipping-range", parameters.clipping_range().to_string()),
+            ("quantization-range", parameters.quantization_range().to_string()),
+            ("modulus-range", parameters.modulus_range().to_string()),
+            ("digest", digest),
+        ]
+    }
+
+    fn needs(&self, invited: usize) -> Result<Needs> {
+        let plan = plan::<T>(&self.parameters, invited)?;
+        Ok(Needs { inputs: plan.threshold().max(plan.min_cohort()), unmasking: plan.threshold() })
+    }
+
+    fn server(&self) -> Result<SecAggServer> {
+        SecAggServer::new(self.parameters)
+    }
+
+    fn client(&self) -> Result<SecAggClient> {
+        Ok(SecAggClient::new(self.parameters, self.policy))
+    }
+
+    fn setup(
+        &self,
+        start: AtAggregator<SecAggServer, SecAggClient, Opening, Opening>,
+    ) -> AtCollaborators<SecAggServer, SecAggClient, Opening, ()> {
+        start
+            .then(SecAggServer::open_session::<T>)
+            .foreach(SecAggClient::generate_keys::<T>)
+            .join(SecAggServer::freeze_roster)
+            .foreach(SecAggClient::share_keys)
+            .join(SecAggServer::deliver_shares)
+            .foreach(SecAggClient::receive_shares)
+    }
+
+    fn bind(client: &mut SecAggClient, message: MessageDigest) {
+        client.bind(message);
+    }
+
+    fn rounds(
+        &self,
+        input: AtCollaborators<SecAggServer, SecAggClient, T, T>,
+    ) -> AtAggregator<SecAggServer, SecAggClient, T, Sum<T>> {
+        input
+            .then(SecAggClient::mask::<T>)
+            .join(SecAggServer::add_up)
+            .foreach(SecAggClient::unmask)
+            .join(SecAggServer::reconstruct::<T>)
+    }
+}
