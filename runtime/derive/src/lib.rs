@@ -34,7 +34,7 @@ pub fn derive_message(input: TokenStream) -> TokenStream {
 ///   it holds the total weight;
 /// - a tensor with its shape, which all collaborators know before they have one: `#[secure_sum(shape = [10, 784])]`.
 ///   The sides are constant expressions;
-/// - a number of type `f64`, an array of them, or a struct of such parts that derives `Averaged`.
+/// - a number of type `f64`, or a struct of such parts that derives `Averaged`.
 ///
 /// The layout is the type's. A tensor of another shape is refused at its site.
 #[proc_macro_derive(SecureSum, attributes(secure_sum))]

@@ -145,7 +145,7 @@ fn body(fields: &[Summed<'_>]) -> Body {
                     Member::Named(name) => name.unraw().to_string(),
                     Member::Unnamed(index) => index.index.to_string(),
                 };
-                layouts.push(quote!(layout += ::veilflow::__private::SumLayout::tensor(&#shape);));
+                layouts.push(quote!(layout += ::veilflow::__private::SumLayout::of_tensor(&#shape);));
                 writes.push(quote_spanned!(span=> parts.tensor(#name, &self.#member, &#shape)?;));
                 reads.push(quote_spanned!(span=> #member: means.tensor(&#shape)?));
             }

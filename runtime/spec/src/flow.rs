@@ -402,10 +402,12 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
             Vec::new()
         });
         prefix(&mut blocks, &join.info().name);
+        let mut parameters = vec![("layout", T::layout().to_string())];
+        parameters.extend(protocol.parameters());
         let (server, client) = (Arc::clone(&path), Arc::clone(&path));
         graph.blocks.push(Block::Secure(Secure {
             protocol: protocol.name(),
-            parameters: protocol.parameters().into(),
+            parameters: parameters.into(),
             path,
             address,
             carried,

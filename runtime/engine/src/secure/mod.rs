@@ -65,7 +65,7 @@ impl SecAgg {
 /// The plan of a sum of `T` over `clients` sites.
 fn plan<T: SecureSum>(parameters: &Parameters, clients: usize) -> Result<Plan> {
     let layout = T::layout();
-    let plan = parameters.plan(clients, Layout::new(layout.scalars, layout.vector));
+    let plan = parameters.plan(clients, Layout::new(layout.scalars(), layout.vector()));
     plan.map_err(|error| StepError::with_code(error.code(), error))
 }
 

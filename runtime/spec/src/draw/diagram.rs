@@ -1,6 +1,6 @@
 //! A flow as nodes, groups and edges: what the Mermaid and the DOT drawing share.
 
-use super::{label, output, parameters, policies, printable, verdict};
+use super::{label, output, parameters, policies, printable, sent, verdict};
 use crate::context::Placement;
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
@@ -100,10 +100,14 @@ impl Diagram {
         policies: &[String],
         kind: Kind,
     ) {
+        self.carry(exits, to, label(message), policies, kind);
+    }
+
+    fn carry(&mut self, exits: &[Exit], to: &str, message: String, policies: &[String], kind: Kind) {
         for Exit { from, decided } in exits {
             let message = match decided.is_empty() {
-                true => label(message),
-                false => format!("{}: {}", decided.join(", "), label(message)),
+                true => message.clone(),
+                false => format!("{}: {message}", decided.join(", ")),
             };
             let lines = [message].into_iter().chain(policies.iter().cloned()).collect();
             self.edges.push(Edge { from: from.clone(), to: to.to_owned(), lines, kind });
@@ -133,8 +137,12 @@ impl Diagram {
                         role: Role::Collaborator,
                         items: Vec::new(),
                     };
-                    for step in task {
-                        self.connect(&exits, &id_of(step), Some(&step.input), &[], kind);
+                    let mut message = sent(*part, task);
+                    for (position, step) in task.iter().enumerate() {
+                        if position > 0 {
+                            message = label(Some(&step.input));
+                        }
+                        self.carry(&exits, &id_of(step), message.clone(), &[], kind);
                         group.items.push(node(step));
                         exits = Exit::from(&id_of(step));
                         kind = Kind::Local;

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::description::{BlockDescription, FlowDescription};
+use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::graph::Part;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
@@ -110,6 +110,14 @@ fn policies(part: Part, quorum: Quorum, deadline: Option<Duration>) -> Vec<Strin
     }];
     policies.extend(deadline.map(|limit| format!("deadline: {limit:?}")));
     policies
+}
+
+/// What a fan-out sends. Into the task of a secure join goes the message for the user's steps too.
+fn sent(part: Part, task: &[StepDescription]) -> String {
+    let first = task.first();
+    let users = task.iter().find(|step| part == Part::Inputs && !step.hidden);
+    let messages: Vec<_> = first.into_iter().chain(users).map(|step| label(Some(&step.input))).collect();
+    messages.join(", ")
 }
 
 /// What a block gives to the next one: for a loop, what it is done with.

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::{confidentiality, label, output, parameters, policies, printable, text, verdict};
+use super::{confidentiality, label, output, parameters, policies, printable, sent, text, verdict};
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
 
@@ -141,8 +141,8 @@ impl Widths {
                 BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
                     task.iter().chain([join]).for_each(|step| self.name(&step.name));
                     task.iter().for_each(|each| step(each, &mut self.collaborator));
-                    let ends = [task.first().map(|step| &step.input), task.last().map(|step| &step.output)];
-                    let labels = ends.map(label).into_iter().chain(policies(*part, *quorum, *deadline));
+                    let ends = [sent(*part, task), label(task.last().map(|step| &step.output))];
+                    let labels = ends.into_iter().chain(policies(*part, *quorum, *deadline));
                     self.crossing = labels.map(|text| letters(&text)).fold(self.crossing, usize::max);
                 }
                 BlockDescription::Secure { blocks, join, .. } => {
@@ -235,7 +235,7 @@ impl Page {
                     self.step(step);
                 }
                 BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
-                    self.fan(task, &policies(*part, *quorum, *deadline), join);
+                    self.fan(&sent(*part, task), task, &policies(*part, *quorum, *deadline), join);
                 }
                 BlockDescription::Secure { protocol, parameters: given, blocks, join, .. } => {
                     self.secure(
@@ -261,10 +261,10 @@ impl Page {
         self.exit = self.y;
     }
 
-    fn fan(&mut self, task: &[StepDescription], policies: &[String], join: &StepDescription) {
+    fn fan(&mut self, sent: &str, task: &[StepDescription], policies: &[String], join: &StepDescription) {
         let (spine, lane, half) = (self.spine, self.lane, self.half);
         // Out: down from the aggregator's step and across to the first row of the task.
-        let message = self.decide(task.first().map(|step| &step.input));
+        let message = self.decide(sent.to_owned());
         let top = self.exit + CROSSING;
         let row = top + BOX_HEIGHT / 2;
         self.path("crossing", &[(spine, self.exit), (spine, row), (lane - half - 4, row)]);
@@ -396,7 +396,7 @@ impl Page {
     fn descend(&mut self, to: usize, message: Option<&Schema>, arrow: bool) {
         let to = to.max(self.y);
         let said = arrow || !self.decided.is_empty();
-        let text = self.decide(message);
+        let text = self.decide(label(message));
         let (spine, from) = (self.spine, self.exit);
         if arrow {
             self.path("local", &[(spine, from), (spine, to - 3)]);
@@ -415,9 +415,9 @@ impl Page {
     }
 
     /// What is written on the next arrow; what was decided is said once.
-    fn decide(&mut self, message: Option<&Schema>) -> String {
+    fn decide(&mut self, message: String) -> String {
         let decided = std::mem::take(&mut self.decided);
-        let words: Vec<_> = decided.into_iter().map(str::to_owned).chain([label(message)]).collect();
+        let words: Vec<_> = decided.into_iter().map(str::to_owned).chain([message]).collect();
         words.join(" ")
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{confidentiality, label, output, parameters, policies, printable, verdict};
+use super::{confidentiality, label, output, parameters, policies, printable, sent, verdict};
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
 
@@ -39,9 +39,8 @@ impl Page {
             match block {
                 BlockDescription::Step(step) => self.step(indent, step),
                 BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
-                    let (first, last) = (task.first(), task.last());
-                    let sent = label(first.map(|step| &step.input));
-                    self.line(indent, format!("══▶ {sent} to each collaborator addressed"));
+                    let last = task.last();
+                    self.line(indent, format!("══▶ {} to each collaborator addressed", sent(*part, task)));
                     task.iter().for_each(|step| self.step(&format!("{indent}    "), step));
                     let returned = label(last.map(|step| &step.output));
                     let policies = policies(*part, *quorum, *deadline).join(", ");

@@ -1,43 +1,58 @@
 //! What can be summed: numbers, and tensors of a fixed shape.
 
 use std::fmt;
-use std::ops::{Add, AddAssign};
+use std::ops::AddAssign;
 
 use crate::error::{Result, StepError};
 use crate::message::Message;
 use crate::tensor::Tensor;
 
 /// How many numbers a part of a sum has. It is known from the type alone, hence equal at all collaborators, and known
-/// before any of them has an input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// before any of them has an input. It is part of the flow's fingerprint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SumLayout {
-    /// Losses, scores: how many numbers of type `f64`.
-    pub scalars: usize,
-    /// How many values all tensors have together.
-    pub vector: usize,
+    scalars: usize,
+    tensors: Vec<Vec<usize>>,
 }
 
 impl SumLayout {
-    /// The layout of a tensor.
-    pub fn tensor(shape: &[usize]) -> Self {
-        Self { scalars: 0, vector: shape.iter().copied().fold(1, usize::saturating_mul) }
+    /// So many numbers of type `f64`.
+    pub fn of_scalars(scalars: usize) -> Self {
+        Self { scalars, tensors: Vec::new() }
+    }
+
+    /// A tensor of this shape.
+    pub fn of_tensor(shape: &[usize]) -> Self {
+        Self { scalars: 0, tensors: vec![shape.to_vec()] }
+    }
+
+    /// Losses, scores: how many numbers of type `f64`.
+    pub fn scalars(&self) -> usize {
+        self.scalars
+    }
+
+    /// How many values all tensors have together.
+    pub fn vector(&self) -> usize {
+        self.tensors.iter().fold(0, |sum, shape| sum.saturating_add(values(shape)))
     }
 }
 
-impl Add for SumLayout {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            scalars: self.scalars.saturating_add(other.scalars),
-            vector: self.vector.saturating_add(other.vector),
-        }
-    }
+fn values(shape: &[usize]) -> usize {
+    shape.iter().copied().fold(1, usize::saturating_mul)
 }
 
 impl AddAssign for SumLayout {
     fn add_assign(&mut self, other: Self) {
-        *self = *self + other;
+        self.scalars = self.scalars.saturating_add(other.scalars);
+        self.tensors.extend(other.tensors);
+    }
+}
+
+/// `3 scalars, tensors [10, 784] [10]`
+impl fmt::Display for SumLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} scalars, tensors", self.scalars)?;
+        self.tensors.iter().try_for_each(|shape| write!(f, " {shape:?}"))
     }
 }
 
@@ -71,7 +86,7 @@ pub trait SecureSum: Message {
     fn read(total_weight: u64, means: &mut Means<'_>) -> Result<Self>;
 }
 
-/// A part of a [`SecureSum`] that is averaged: an `f64`, an array of them, or a struct of such parts under
+/// A part of a [`SecureSum`] that is averaged: an `f64`, or a struct of such parts under
 /// `#[derive(Averaged)]`. A tensor is one too, but only with its shape.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be averaged in a secure join",
@@ -100,7 +115,7 @@ pub trait Averaged: Sized {
 
 impl Averaged for f64 {
     fn layout() -> SumLayout {
-        SumLayout { scalars: 1, vector: 0 }
+        SumLayout::of_scalars(1)
     }
 
     fn write(&self, parts: &mut Parts) -> Result<()> {
@@ -110,23 +125,6 @@ impl Averaged for f64 {
 
     fn read(means: &mut Means<'_>) -> Result<Self> {
         let (first, rest) = means.scalars.split_first().ok_or_else(too_few)?;
-        means.scalars = rest;
-        Ok(*first)
-    }
-}
-
-impl<const N: usize> Averaged for [f64; N] {
-    fn layout() -> SumLayout {
-        SumLayout { scalars: N, vector: 0 }
-    }
-
-    fn write(&self, parts: &mut Parts) -> Result<()> {
-        parts.scalars.extend_from_slice(self);
-        Ok(())
-    }
-
-    fn read(means: &mut Means<'_>) -> Result<Self> {
-        let (first, rest) = means.scalars.split_first_chunk().ok_or_else(too_few)?;
         means.scalars = rest;
         Ok(*first)
     }
@@ -145,12 +143,7 @@ impl Parts {
     /// # Errors
     /// `wrong-shape` where a tensor does not have the shape that its type promises.
     pub fn of<T: SecureSum>(input: &T) -> Result<Self> {
-        let layout = T::layout();
-        let mut parts = Self {
-            scalars: Vec::with_capacity(layout.scalars),
-            // A layout that nobody can hold is refused before; should it not be, the vector grows as it fills.
-            vector: Vec::new(),
-        };
+        let mut parts = Self::default();
         input.write(&mut parts)?;
         Ok(parts)
     }
@@ -208,8 +201,7 @@ impl<'a> Means<'a> {
     /// # Errors
     /// `wrong-shape` where fewer values are left.
     pub fn tensor(&mut self, shape: &[usize]) -> Result<Tensor> {
-        let (values, rest) =
-            self.vector.split_at_checked(SumLayout::tensor(shape).vector).ok_or_else(too_few)?;
+        let (values, rest) = self.vector.split_at_checked(values(shape)).ok_or_else(too_few)?;
         self.vector = rest;
         Tensor::new(shape, values.to_vec()).map_err(|error| StepError::with_code(WRONG_SHAPE, error))
     }

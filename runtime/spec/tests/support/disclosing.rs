@@ -60,7 +60,7 @@ impl Server {
         self.lost.extend_from_slice(inputs.missing());
         let message = self.message.ok_or_else(|| StepError::msg("no session"))?;
         let total: u64 = inputs.values().map(|input| input.weight).sum();
-        let (mut scalars, mut vector) = (vec![0.0; T::layout().scalars], vec![0.0; T::layout().vector]);
+        let (mut scalars, mut vector) = (vec![0.0; T::layout().scalars()], vec![0.0; T::layout().vector()]);
         let names: Vec<_> = inputs.names().cloned().collect();
         for input in inputs.into_values() {
             if input.message != message.as_bytes() {

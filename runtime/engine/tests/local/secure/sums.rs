@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use veilflow_secagg::{FixedPointSum, Input, Layout};
-use veilflow_spec::{
-    Cancellation, Context, Device, Origin, Placement, SecureSum, Signal, SignalSink, SumLayout,
-};
+use veilflow_spec::{Cancellation, Context, Device, Origin, Placement, SecureSum, Signal, SignalSink};
 
 use super::support::{Update, flow, parameters, runtime};
 
@@ -48,5 +46,6 @@ fn a_secure_sum_equals_the_plain_fixed_point_sum_to_the_last_bit() {
 
 #[test]
 fn the_layout_is_the_types() {
-    assert_eq!(Update::layout(), SumLayout { scalars: 1, vector: 4 });
+    assert_eq!((Update::layout().scalars(), Update::layout().vector()), (1, 4));
+    assert_eq!(Update::layout().to_string(), "1 scalars, tensors [2, 2]");
 }
