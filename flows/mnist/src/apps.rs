@@ -145,7 +145,7 @@ impl App for SecaggMnist {
         let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
         let policy = options.protocol.policy(cohort);
         let training = options.training.sites(data, cohort);
-        let site = move |name: &Name| Ok(secure::Site::new(training(name)?, policy.clone()));
+        let site = move |name: &Name| Ok(secure::Site::new(training(name)?, policy));
         Ok(Setup::new(server, options.training.rounds, site))
     }
 

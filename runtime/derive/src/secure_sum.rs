@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Expr, Field, Member, Result};
+use syn::{Data, DeriveInput, Error, Expr, Field, Member, Result, Type};
 
 /// What a field is to the sum.
 enum Role {
@@ -15,6 +15,10 @@ enum Role {
     /// Averaged by its type.
     Averaged,
 }
+
+/// What a weight might be by mistake; the compiler would advise a conversion where none can stand.
+const OTHER_NUMBERS: [&str; 13] =
+    ["u8", "u16", "u32", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64"];
 
 pub(crate) fn expand_sum(input: DeriveInput) -> Result<TokenStream> {
     let fields = fields(&input)?;
@@ -29,6 +33,11 @@ pub(crate) fn expand_sum(input: DeriveInput) -> Result<TokenStream> {
             second.field,
             "a secure sum has one weight, and this is a second one",
         ));
+    }
+    if let Type::Path(path) = &weight.field.ty
+        && OTHER_NUMBERS.iter().any(|name| path.path.is_ident(name))
+    {
+        return Err(Error::new_spanned(path, "the weight of a secure sum is a `u64`"));
     }
     let (ident, Body { layout, write, read }) = (&input.ident, body(&fields));
     let (member, kind) = (&weight.member, &weight.field.ty);

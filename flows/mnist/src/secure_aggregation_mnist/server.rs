@@ -67,7 +67,7 @@ impl Server {
         self.session = self.session.with_round(u64::from(round));
         Foreach::all(NewRound {
             session: self.session,
-            parameters: self.plan.parameters().clone(),
+            parameters: *self.plan.parameters(),
             clients: self.plan.clients(),
             model: Tensor::vector(self.model.clone()),
         })
@@ -81,8 +81,7 @@ impl Server {
     ) -> Result<Foreach<CollaboratorIndex>> {
         let invited = keys.names().chain(keys.missing().iter().map(|missing| &missing.participant));
         let invited: Vec<_> = invited.map(Name::to_string).collect();
-        let mut server =
-            AdvertiseKeysServer::new(self.session, self.plan.clone(), invited).map_err(protocol)?;
+        let mut server = AdvertiseKeysServer::new(self.session, self.plan, invited).map_err(protocol)?;
         for (name, PublicKeys(message)) in keys {
             server.receive(name.as_str(), message).map_err(protocol)?;
         }

@@ -1,5 +1,7 @@
 //! The flows on LocalRuntime, on real digits.
 
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
 mod confidentiality;
 mod dropouts;
 mod golden_files;

@@ -50,8 +50,8 @@ pub(crate) fn secure_runtime(plan: &Plan) -> LocalRuntime<Server, Site> {
     let (training, policy) =
         (training(plan.clients()), ClientPolicy::default().with_min_cohort(plan.min_cohort()));
     LocalRuntime::new()
-        .aggregator(Server::new(model(), plan.clone()).unwrap())
-        .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?, policy.clone())))
+        .aggregator(Server::new(model(), *plan).unwrap())
+        .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?, policy)))
         .seed(SEED)
 }
 

@@ -23,6 +23,8 @@
 mod client;
 pub mod messages;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use veilflow_secagg::{ClientPolicy, Layout, Parameters, Plan};
 use veilflow_spec::{
@@ -36,6 +38,63 @@ pub use self::server::SecAggServer;
 /// SecAgg on the complete graph: `.secure_join(SecAgg::complete(), Server::average)`.
 ///
 /// The parameters are part of the flow's fingerprint; the [policy](Self::with_policy) is each site's own.
+///
+/// ```
+/// extern crate veilflow_spec as veilflow; // `veilflow` itself in a program
+///
+/// use serde::{Deserialize, Serialize};
+/// use veilflow::prelude::*;
+/// use veilflow_engine::{LocalRuntime, SecAgg};
+///
+/// /// What a site returns, and nobody sees; in a mean, what all returned.
+/// #[derive(Clone, Debug, Serialize, Deserialize, Message, SecureSum)]
+/// struct Update {
+///     #[secure_sum(shape = [2])]
+///     weights: Tensor,
+///     loss: f64,
+///     #[secure_sum(weight)]
+///     examples: u64,
+/// }
+///
+/// struct Server;
+/// struct Site {
+///     examples: u64,
+/// }
+///
+/// impl Server {
+///     fn start(&mut self, model: Tensor, _cx: &Context) -> Result<Foreach<Tensor>> {
+///         Ok(Foreach::all(model))
+///     }
+///     fn average(&mut self, sum: Sum<Update>, _cx: &Context) -> Result<Update> {
+///         assert_eq!(sum.survivors().len(), 3);
+///         Ok(sum.into_mean())
+///     }
+/// }
+///
+/// impl Site {
+///     fn train(&mut self, model: &Tensor, _cx: &Context) -> Result<Update> {
+///         let weights = model.values().iter().map(|weight| weight + self.examples as f32).collect();
+///         Ok(Update { weights: Tensor::vector(weights), loss: 0.5, examples: self.examples })
+///     }
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let flow = Flow::new("secure", 1)
+///         .start(Server::start)
+///         .foreach(Site::train)
+///         .secure_join(SecAgg::complete(), Server::average)
+///         .end();
+///     let runtime = LocalRuntime::new().aggregator(Server);
+///     let runtime = [1, 2, 3].into_iter().fold(runtime, |runtime, examples| {
+///         runtime.collaborator(format!("site-{examples}"), Site { examples })
+///     });
+///     let mean = runtime.run(&flow, Tensor::vector(vec![0.0, 1.0]))?;
+///     // (1·1 + 2·2 + 3·3) / 6 examples; coarse, because six examples are few where 1000 are allowed a site.
+///     assert!((mean.weights.values()[0] - 14.0 / 6.0).abs() < 0.01);
+///     assert_eq!(mean.examples, 6);
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SecAgg {
     parameters: Parameters,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use veilflow_engine::{LocalRuntime, Resources, RunError};
-use veilflow_spec::{Cause, Context, Flow, Foreach, Inputs, Loop, Name, Result, StepError};
+use veilflow_spec::{Cause, Context, Flow, Foreach, Inputs, Loop, Result, StepError};
 
 use crate::support::{Recorder, Server, Site, runtime};
 
@@ -262,7 +262,7 @@ fn a_fan_out_to_nobody_or_to_a_stranger_ends_the_run() {
     };
     assert_eq!(run(vec![]).code(), "nobody-addressed");
     let error = run(vec!["a", "z"]);
-    assert!(matches!(&error, RunError::UnknownCollaborator { name, .. } if *name == Name::from("z")));
+    assert!(matches!(&error, RunError::UnknownCollaborator { name, .. } if *name == "z"));
     assert!(error.to_string().contains("names the collaborator z, but there are only a"), "{error}");
 }
 

@@ -104,9 +104,9 @@ fn confidentiality(flow: &FlowDescription) -> (&'static str, &'static str) {
 /// The policies of a fan-out, one a line.
 fn policies(part: Part, quorum: Quorum, deadline: Option<Duration>) -> Vec<String> {
     let mut policies = vec![match part {
-        Part::Flow | Part::Inputs => format!("quorum: {quorum}"),
-        Part::Setup => format!("quorum: {quorum}, and what the protocol needs"),
-        Part::Unmasking => "quorum: what the protocol needs".to_owned(),
+        Part::Flow => format!("quorum: {quorum}"),
+        Part::Setup | Part::Inputs => format!("quorum: {quorum}, and the protocol's"),
+        Part::Unmasking => "quorum: the protocol's".to_owned(),
     }];
     policies.extend(deadline.map(|limit| format!("deadline: {limit:?}")));
     policies

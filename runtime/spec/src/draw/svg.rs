@@ -57,6 +57,10 @@ const STYLE: &str = "\
     .border{stroke:#cbd5e1;stroke-width:1.5;stroke-dasharray:7 5}\
     .arm{stroke:#64748b;stroke-width:1.2;stroke-dasharray:5 4}";
 
+/// Only where there is a secure join.
+const SECURE_STYLE: &str =
+    ".parameter{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#6b21a8}";
+
 pub(super) fn draw(flow: &FlowDescription) -> String {
     let (word, meaning) = confidentiality(flow);
     let mut widths = Widths::default();
@@ -75,10 +79,11 @@ pub(super) fn draw(flow: &FlowDescription) -> String {
 
     let (left, right, border) = (page.spine, page.lane, page.border);
     let half = page.half;
+    let secure = if page.front.contains("class=\"parameter\"") { SECURE_STYLE } else { "" };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\">\n\
-         <title>Flow {}</title>\n<desc>{}</desc>\n<style>{STYLE}</style>\n\
+         <title>Flow {}</title>\n<desc>{}</desc>\n<style>{STYLE}{secure}</style>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n",
         escape(&heading),
         escape(&text::draw(flow)),
@@ -145,9 +150,12 @@ impl Widths {
                     let labels = ends.into_iter().chain(policies(*part, *quorum, *deadline));
                     self.crossing = labels.map(|text| letters(&text)).fold(self.crossing, usize::max);
                 }
-                BlockDescription::Secure { blocks, join, .. } => {
+                BlockDescription::Secure { parameters: given, blocks, join, .. } => {
                     self.blocks(blocks, depth + 1);
                     self.name(&join.name);
+                    let longest =
+                        given.iter().map(|each| letters(&parameters(std::slice::from_ref(each)))).max();
+                    self.aggregator = self.aggregator.max(longest.unwrap_or(0));
                     step(join, &mut self.aggregator);
                 }
                 BlockDescription::Repeat { body, .. } => {
@@ -323,9 +331,12 @@ impl Page {
         before: Option<&'a Schema>,
     ) {
         let top = self.y.max(self.exit + 16);
-        let left = self.left(depth);
-        self.words("type", left + title.len() * 8 + 26, top + 15, &parameters(given));
-        self.descend(top + TAB + 16, before, false);
+        // One parameter a line, beside the line of control.
+        for (position, parameter) in given.iter().enumerate() {
+            let text = parameters(std::slice::from_ref(parameter));
+            self.words("parameter", self.spine + 10, top + TAB + 12 + 15 * position, &text);
+        }
+        self.descend(top + TAB + 16 + 15 * given.len(), before, false);
         self.blocks(blocks, depth + 1, before);
         let sum = blocks.last().and_then(output);
         self.descend((self.exit + 20).max(self.y + 12), sum, false);

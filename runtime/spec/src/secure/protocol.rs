@@ -52,7 +52,6 @@ pub trait SecureProtocol<T: SecureSum>: Send + Sync + 'static {
 
     /// The rounds before the collaborators have an input, such as an exchange of keys. They end at those who may
     /// still take part.
-    #[expect(clippy::type_complexity, reason = "it is the type of the builder, as every flow has it")]
     fn setup(
         &self,
         start: AtAggregator<Self::Server, Self::Client, Opening, Opening>,

@@ -1,4 +1,4 @@
-//! says: this step does not fit: here it runs on the aggregator `Server` and receives `Sum<Weighted>`
+//! says: this step does not fit: here it runs on the aggregator `Server` and receives `veilflow::Sum<Weighted>`
 //!
 //! The aggregator's step behind a secure join receives a sum, and no single input.
 
