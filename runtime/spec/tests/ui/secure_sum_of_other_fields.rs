@@ -1,6 +1,6 @@
-//! says: `Tensor` cannot be averaged in a secure join
+//! says: `veilflow::Tensor` cannot be averaged in a secure join
 //!
-//! A tensor has a shape, a weight is a `u64`, and a text has no mean.
+//! A tensor has a shape, and a text has no mean.
 
 extern crate veilflow_spec as veilflow;
 
@@ -12,13 +12,6 @@ struct Shapeless {
     #[secure_sum(weight)]
     examples: u64,
     weights: Tensor,
-}
-
-#[derive(Clone, Serialize, Deserialize, Message, SecureSum)]
-struct Light {
-    #[secure_sum(weight)]
-    examples: u32,
-    loss: f64,
 }
 
 #[derive(Clone, Serialize, Deserialize, Message, SecureSum)]

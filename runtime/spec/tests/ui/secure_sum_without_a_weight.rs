@@ -21,6 +21,13 @@ struct Heavy {
 }
 
 #[derive(SecureSum)]
+struct Light {
+    #[secure_sum(weight)]
+    examples: u32,
+    loss: f64,
+}
+
+#[derive(SecureSum)]
 struct Empty {
     #[secure_sum(weight)]
     examples: u64,
