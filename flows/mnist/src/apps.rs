@@ -194,6 +194,11 @@ impl App for FedavgMnist {
 
     fn flow(options: &FedavgOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
         if options.secure == Secure::Off {
+            let ProtocolOptions { threshold, min_cohort } = options.protocol;
+            if threshold.is_some() || min_cohort.is_some() || options.max_weight.is_some() {
+                let text = "--threshold, --min-cohort and --max-weight protect nothing without --secure secagg: add it";
+                return Err(StepError::msg(text));
+            }
             return Ok(fedavg_mnist::fedavg_mnist());
         }
         // The largest weight is part of the graph here, as every parameter of the protocol is.

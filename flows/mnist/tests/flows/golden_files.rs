@@ -41,6 +41,8 @@ fn the_weights_limit_comes_from_the_data_unless_it_is_said() {
     assert_ne!(sample, fingerprint(&["--secure", "secagg", "--max-weight", "4001"]));
     assert_ne!(sample, fingerprint(&["--secure", "secagg", "--threshold", "1.0", "--max-weight", "4000"]));
     assert_eq!(fingerprint(&[]), fingerprint(&["--secure", "off"]));
+    let error = FedavgMnist::flow(&fedavg_options(&["--threshold", "2"]), &cohort).unwrap_err();
+    assert!(error.to_string().contains("--secure secagg"), "{error}");
 }
 
 #[test]
