@@ -3,10 +3,10 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use veilflow::cli::clap::{self, Args, value_parser};
+use veilflow::cli::clap::{self, Args, ValueEnum, value_parser};
 use veilflow::cli::{App, Cohort, Dataset, Fetch, FlowOf, Setup};
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Layout, Plan, Threshold};
+use veilflow::secagg::{ClientPolicy, Layout, Parameters, Plan, Threshold};
 
 use crate::secure_aggregation_mnist::{Needed, SCALARS, secure_aggregation_mnist};
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// The flags of both flows.
 #[derive(Args, Clone, Debug)]
-pub struct TrainingOptions {
+struct TrainingOptions {
     /// Rounds of training
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
@@ -76,6 +76,45 @@ fn default_min_cohort(sites: usize) -> usize {
     if sites == 2 { 2 } else { 3 }
 }
 
+/// The flags of secure aggregation.
+#[derive(Args, Clone, Debug)]
+struct ProtocolOptions {
+    /// Sites that must reveal shares for a sum to be unmasked: a count, or a fraction such as 0.6 [default: two thirds, rounded down, and one more]
+    #[arg(long, value_name = "T")]
+    threshold: Option<Threshold>,
+    /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
+    #[arg(long, value_name = "N")]
+    min_cohort: Option<usize>,
+}
+
+impl ProtocolOptions {
+    fn min_cohort(&self, cohort: &Cohort) -> usize {
+        self.min_cohort.unwrap_or_else(|| default_min_cohort(cohort.len()))
+    }
+
+    fn parameters(&self, cohort: &Cohort, max_weight: u64) -> Parameters {
+        secure::parameters(cohort.len(), max_weight)
+            .with_reconstruction_threshold(self.threshold.unwrap_or_default())
+            .with_min_cohort(self.min_cohort(cohort))
+    }
+
+    /// The plan of every round, for sites that weigh at most `max_weight`.
+    fn plan(&self, cohort: &Cohort, max_weight: u64) -> Result<Plan> {
+        let parameters = self.parameters(cohort, max_weight);
+        Ok(parameters.plan(cohort.len(), Layout::new(SCALARS, Cnn::PARAMETERS))?)
+    }
+
+    /// What each site asks of a session.
+    fn policy(&self, cohort: &Cohort) -> ClientPolicy {
+        ClientPolicy::default().with_min_cohort(self.min_cohort(cohort))
+    }
+}
+
+/// The most images that one of the sites can have: public, while nobody says how many it has.
+fn max_weight(images: usize, cohort: &Cohort) -> u64 {
+    images.div_ceil(cohort.len().max(1)) as u64
+}
+
 /// `veilflow run secagg-mnist`.
 #[derive(Debug)]
 pub struct SecaggMnist;
@@ -85,26 +124,8 @@ pub struct SecaggMnist;
 pub struct SecaggOptions {
     #[command(flatten)]
     training: TrainingOptions,
-    /// Sites that must reveal shares for a sum to be unmasked: a count, or a fraction such as 0.6 [default: two thirds, rounded down, and one more]
-    #[arg(long, value_name = "T")]
-    threshold: Option<Threshold>,
-    /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
-    #[arg(long, value_name = "N")]
-    min_cohort: Option<usize>,
-}
-
-impl SecaggOptions {
-    fn min_cohort(&self, cohort: &Cohort) -> usize {
-        self.min_cohort.unwrap_or_else(|| default_min_cohort(cohort.len()))
-    }
-
-    /// The plan of every round, for sites that weigh at most `max_weight`.
-    fn plan(&self, cohort: &Cohort, max_weight: u64) -> Result<Plan> {
-        let parameters = secure::parameters(cohort.len(), max_weight)
-            .with_reconstruction_threshold(self.threshold.unwrap_or_default())
-            .with_min_cohort(self.min_cohort(cohort));
-        Ok(parameters.plan(cohort.len(), Layout::new(SCALARS, Cnn::PARAMETERS))?)
-    }
+    #[command(flatten)]
+    protocol: ProtocolOptions,
 }
 
 impl App for SecaggMnist {
@@ -118,18 +139,16 @@ impl App for SecaggMnist {
 
     fn flow(options: &SecaggOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
         // The graph depends on the threshold and the minimum cohort, not on the weights.
-        let plan = options.plan(cohort, 1)?;
+        let plan = options.protocol.plan(cohort, 1)?;
         let for_the_sum = plan.threshold().max(plan.min_cohort());
         Ok(secure_aggregation_mnist(Needed { for_the_sum, to_unmask: plan.threshold() }))
     }
 
     fn setup(options: &SecaggOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
-        // No site announces how many examples it has; the most that one can have is public.
-        let max_weight = data.train.len().div_ceil(cohort.len()) as u64;
-        let plan = options.plan(cohort, max_weight)?;
+        let plan = options.protocol.plan(cohort, max_weight(data.train.len(), cohort))?;
         let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
-        let policy = ClientPolicy::default().with_min_cohort(options.min_cohort(cohort));
+        let policy = options.protocol.policy(cohort);
         let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(secure::Site::new(training(name)?, policy));
         Ok(Setup::new(server, options.training.rounds, site))
@@ -144,24 +163,64 @@ impl App for SecaggMnist {
 #[derive(Debug)]
 pub struct FedavgMnist;
 
+/// What the aggregator of `fedavg-mnist` sees of the sites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Secure {
+    /// The sum of their updates: secure aggregation by SecAgg
+    Secagg,
+    /// Each site's own update
+    #[default]
+    Off,
+}
+
+/// The flags of `fedavg-mnist`.
+#[derive(Args, Clone, Debug)]
+pub struct FedavgOptions {
+    #[command(flatten)]
+    training: TrainingOptions,
+    /// How the sites' updates are joined
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
+    secure: Secure,
+    /// With --secure: the most images that a site may have; sites with more are refused [default: the images of all sites, divided by their number]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    max_weight: Option<u64>,
+    #[command(flatten)]
+    protocol: ProtocolOptions,
+}
+
 impl App for FedavgMnist {
     const NAME: &'static str = "fedavg-mnist";
-    const ABOUT: &'static str = "The same training without secure aggregation, for comparison";
-    type Options = TrainingOptions;
+    const ABOUT: &'static str = "The same training by federated averaging, plain or with a secure join";
+    type Options = FedavgOptions;
     type Aggregator = fedavg_mnist::Server;
     type Collaborator = fedavg_mnist::Site;
     type Params = u32;
     type Report = TrainedModel;
 
-    fn flow(_: &TrainingOptions, _: &Cohort) -> Result<FlowOf<Self>> {
-        Ok(fedavg_mnist::fedavg_mnist())
+    fn flow(options: &FedavgOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
+        if options.secure == Secure::Off {
+            let ProtocolOptions { threshold, min_cohort } = options.protocol;
+            if threshold.is_some() || min_cohort.is_some() || options.max_weight.is_some() {
+                let text = "--threshold, --min-cohort and --max-weight protect nothing without --secure secagg: add it";
+                return Err(StepError::msg(text));
+            }
+            return Ok(fedavg_mnist::fedavg_mnist());
+        }
+        // The largest weight is part of the graph here, as every parameter of the protocol is.
+        let max_weight = match options.max_weight {
+            Some(max_weight) => max_weight,
+            None => max_weight(options.training.data()?.train.len(), cohort),
+        };
+        let plan = options.protocol.plan(cohort, max_weight)?;
+        let protocol = SecAgg::new(*plan.parameters()).with_policy(options.protocol.policy(cohort));
+        Ok(fedavg_mnist::fedavg_mnist_secure(protocol, plan.threshold().max(plan.min_cohort())))
     }
 
-    fn setup(options: &TrainingOptions, cohort: &Cohort) -> Result<Setup<Self>> {
+    fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
-        let training = options.sites(options.data()?, cohort)?;
+        let training = options.training.sites(options.training.data()?, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
-        Ok(Setup::new(server, options.rounds, site))
+        Ok(Setup::new(server, options.training.rounds, site))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {

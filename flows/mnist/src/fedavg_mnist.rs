@@ -1,12 +1,14 @@
-//! Federated averaging without secure aggregation: the aggregator sees each site's update and scores.
+//! Federated averaging: with `.join(..)`, where the aggregator sees each site's update and scores, and with
+//! `.secure_join(..)`, where it sees their sum.
 //!
-//! It trains as [`secure_aggregation_mnist`](crate::secure_aggregation_mnist) does, for comparison.
+//! Both train as [`secure_aggregation_mnist`](crate::secure_aggregation_mnist) does, which has the protocol written out
+//! step by step.
 
 use serde::{Deserialize, Serialize};
 use veilflow::prelude::*;
 
 use crate::report::add_row;
-use crate::{LocalTraining, Scores, TrainedModel};
+use crate::{Cnn, LocalTraining, Scores, TrainedModel};
 
 /// The aggregator's state.
 pub struct Server {
@@ -16,11 +18,13 @@ pub struct Server {
 }
 
 /// What a site gives away after training.
-#[derive(Clone, Debug, Serialize, Deserialize, Message)]
+#[derive(Clone, Debug, Serialize, Deserialize, Message, SecureSum)]
 pub struct Update {
     /// By how much training changed each parameter.
+    #[secure_sum(shape = [Cnn::PARAMETERS])]
     pub change: Tensor,
     /// The number of examples: the site's weight in the mean.
+    #[secure_sum(weight)]
     pub examples: u64,
     /// The site's scores.
     pub scores: Scores,
@@ -58,8 +62,23 @@ impl Server {
                 *sum += part * f64::from(*value);
             }
         }
+        let change: Vec<f32> = change.into_iter().map(|change| change as f32).collect();
+        self.next_round(&change, scores, cx)
+    }
+
+    fn join_sum(&mut self, sum: Sum<Update>, cx: &Context) -> Result<Loop<Foreach<Tensor>, TrainedModel>> {
+        let mean = sum.into_mean();
+        self.next_round(mean.change.values(), mean.scores, cx)
+    }
+
+    fn next_round(
+        &mut self,
+        change: &[f32],
+        scores: Scores,
+        cx: &Context,
+    ) -> Result<Loop<Foreach<Tensor>, TrainedModel>> {
         for (parameter, change) in self.model.iter_mut().zip(change) {
-            *parameter += change as f32;
+            *parameter += change;
         }
         add_row(&scores, cx);
         self.results.push(scores);
@@ -102,6 +121,22 @@ pub fn fedavg_mnist() -> Flow<Server, Site, u32, TrainedModel> {
                 .then(Site::train)
                 .then(Site::local_model_validation)
                 .join(Server::join)
+        })
+        .end()
+}
+
+/// The same flow, in which the aggregator sees the sum of the updates and scores of those sites that came back, at
+/// least `quorum` of them, and of no one alone.
+pub fn fedavg_mnist_secure(protocol: SecAgg, quorum: usize) -> Flow<Server, Site, u32, TrainedModel> {
+    Flow::new("fedavg-mnist", 1)
+        .start(Server::start)
+        .repeat(|round| {
+            round
+                .foreach(Site::aggregated_model_validation)
+                .then(Site::train)
+                .then(Site::local_model_validation)
+                .quorum(quorum)
+                .secure_join(protocol, Server::join_sum)
         })
         .end()
 }

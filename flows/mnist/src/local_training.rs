@@ -34,7 +34,7 @@ impl Hyperparameters {
 }
 
 /// What a round is judged by, at one site or averaged over all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, Message)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, Message, Averaged)]
 pub struct Scores {
     /// The part of the test images that the round's aggregated model finds, from 0 to 1.
     pub aggregated_model: f64,

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod message;
+mod secure_sum;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -23,4 +24,29 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_message(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     message::expand(input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Lets a message go into a secure join: `#[derive(Clone, Serialize, Deserialize, Message, SecureSum)]`.
+///
+/// Each field of the struct is one of these:
+///
+/// - the weight, exactly one: a `u64` under `#[secure_sum(weight)]`, by which everything else is averaged. In a mean
+///   it holds the total weight;
+/// - a tensor with its shape, which all collaborators know before they have one: `#[secure_sum(shape = [10, 784])]`.
+///   The sides are constant expressions;
+/// - a number of type `f64`, or a struct of such parts that derives `Averaged`.
+///
+/// The layout is the type's. A tensor of another shape is refused at its site.
+#[proc_macro_derive(SecureSum, attributes(secure_sum))]
+pub fn derive_secure_sum(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    secure_sum::expand_sum(input).unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Lets a struct of numbers be a field of a secure sum. Its fields are as for [`SecureSum`](derive@SecureSum), without
+/// the weight.
+#[proc_macro_derive(Averaged, attributes(secure_sum))]
+pub fn derive_averaged(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    secure_sum::expand_averaged(input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -77,7 +77,18 @@ pub enum RunError {
         /// The counter of the outermost loop, from 0.
         round: u32,
     },
-    /// A fan-out of which too few came back.
+    /// A secure join that cannot start: its parameters do not fit those whom the fan-out addresses, or the fan-out
+    /// addresses them with different messages.
+    #[error("round {round}: the secure join `{join}` cannot start: {error}")]
+    SecureJoin {
+        /// The join.
+        join: String,
+        /// The counter of the outermost loop, from 0.
+        round: u32,
+        /// Why.
+        error: StepError,
+    },
+    /// A fan-out of which too few came back. In a secure join, those count whom it lost so far.
     #[error(
         "round {round}: too few came back from `{step}`: {arrived} of {addressed}, {needed} are \
          needed.{}",
@@ -148,6 +159,7 @@ impl RunError {
             RunError::TooFewResources { .. } => "too-few-resources",
             RunError::QuorumAboveCohort { .. } => "quorum-above-cohort",
             RunError::NobodyAddressed { .. } => "nobody-addressed",
+            RunError::SecureJoin { error, .. } => error.code(),
             RunError::BelowQuorum { .. } => "below-quorum",
             RunError::Aggregator { error, .. } => error.code(),
             RunError::AggregatorPanicked { .. } => "aggregator-panicked",

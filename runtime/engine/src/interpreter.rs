@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
-use veilflow_spec::graph::{Addressed, AggregatorNode, Block, Broadcast, Fan, Payload, Value};
+use veilflow_spec::graph::{
+    Addressed, AggregatorNode, Block, Broadcast, Fan, Given, Hidden, Needs, Part, Payload, Secure, Value,
+};
 use veilflow_spec::{Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement};
 
 use crate::cancel::Canceller;
@@ -23,7 +25,9 @@ use crate::steps::{self, Ended};
 /// What a walk needs beside the graph.
 pub(crate) struct Interpreter<A, P> {
     /// The aggregator's state; absent only while one of its steps runs.
-    pub(crate) aggregator: Option<A>,
+    pub(crate) aggregator: Option<Seat<A>>,
+    /// The secure join that is being walked.
+    pub(crate) group: Option<Group>,
     pub(crate) port: P,
     pub(crate) stream: Arc<Stream>,
     pub(crate) canceller: Canceller,
@@ -31,6 +35,22 @@ pub(crate) struct Interpreter<A, P> {
     pub(crate) device: Device,
     pub(crate) loops: Vec<u32>,
     pub(crate) started: Instant,
+}
+
+/// The aggregator, and the hidden participants beside it.
+pub(crate) struct Seat<A> {
+    pub(crate) aggregator: A,
+    pub(crate) hidden: Hidden,
+}
+
+/// A secure join that is being walked.
+pub(crate) struct Group {
+    /// What the user's steps start from.
+    message: Given,
+    invited: usize,
+    needs: Needs,
+    /// Whom it lost so far.
+    lost: BTreeMap<Name, Missing>,
 }
 
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<Value, RunError>> + 'a>>;
@@ -50,6 +70,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 value = match block {
                     Block::Step(node) => self.step(node, value).await?,
                     Block::Fan(fan) => self.fan(fan, value).await?,
+                    Block::Secure(secure) => self.secure(secure, value).await?,
                     Block::Repeat(repeat) => {
                         self.loops.push(0);
                         loop {
@@ -89,7 +110,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         if self.canceller.flag().is_cancelled() {
             return Err(self.cancelled(&info.name));
         }
-        let Some(mut aggregator) = self.aggregator.take() else {
+        let Some(mut seat) = self.aggregator.take() else {
             return Err(RunError::Internal("the aggregator's state is gone".to_owned()));
         };
         let origin = Origin {
@@ -104,21 +125,60 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let step = node.clone();
         let running = tokio::task::spawn_blocking(move || {
             let ended = steps::run(origin, seed, (1, device), &flag, &stream, |cx| {
-                step.step()(&mut aggregator, value, cx)
+                step.step()(&mut seat.aggregator, &mut seat.hidden, value, cx)
             });
-            (aggregator, ended)
+            (seat, ended)
         });
-        let (aggregator, ended) = tokio::select! {
+        let (seat, ended) = tokio::select! {
             joined = running => joined.map_err(|error| RunError::Internal(error.to_string()))?,
             () = self.canceller.cancelled() => return Err(self.cancelled(&info.name)),
         };
-        self.aggregator = Some(aggregator);
+        self.aggregator = Some(seat);
         let (step, round) = (info.name.to_string(), self.round());
         ended.map_err(|ended| match ended {
             Ended::Failed(_) if self.canceller.flag().is_cancelled() => self.cancelled(&step),
             Ended::Failed(error) => RunError::Aggregator { step, round, error },
             Ended::Panicked(message) => RunError::AggregatorPanicked { step, round, message },
         })
+    }
+
+    /// Runs a secure join: its protocol's blocks with the user's steps among them, and then the aggregator's step.
+    async fn secure<C: Send + 'static>(
+        &mut self,
+        secure: &Secure<A, C>,
+        value: Value,
+    ) -> Result<Value, RunError>
+    where
+        P: Port<C>,
+    {
+        let join = &secure.join().info().name;
+        let round = self.round();
+        let refused = |error| RunError::SecureJoin { join: join.to_string(), round, error };
+        let payloads = self.payloads(join, secure.address(value).map_err(internal)?)?;
+        let invited = payloads.len();
+        let needs = secure.needs(invited).map_err(refused)?;
+        let (message, opening) = secure.open(payloads).map_err(refused)?;
+        self.group = Some(Group { message, invited, needs, lost: BTreeMap::new() });
+        let sum = self.walk(secure.blocks(), opening).await;
+        // However it ended, nothing of the session is left behind.
+        self.group = None;
+        self.port.close(secure.close_client());
+        if let Some(seat) = &mut self.aggregator {
+            secure.close_server()(&mut seat.hidden);
+        }
+        self.step(secure.join(), sum?).await
+    }
+
+    /// How many of `addressed` must come back.
+    fn needed<C>(&self, fan: &Fan<A, C>, addressed: usize) -> usize {
+        match (&self.group, fan.part()) {
+            (None, _) | (_, Part::Flow) => fan.quorum().of(addressed),
+            // The quorum is of those whom the user addressed; the protocol has already lost some of them.
+            (Some(group), Part::Setup | Part::Inputs) => {
+                fan.quorum().of(group.invited).max(group.needs.inputs)
+            }
+            (Some(group), Part::Unmasking) => group.needs.unmasking,
+        }
     }
 
     /// Runs a fan-out and its join.
@@ -134,8 +194,12 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         if self.canceller.flag().is_cancelled() {
             return Err(self.cancelled(&origin.steps));
         }
-        let payloads = self.payloads(&origin, fan.address(value).map_err(internal)?)?;
-        let (addressed, needed) = (payloads.len(), fan.quorum().of(payloads.len()));
+        let mut payloads = self.payloads(&origin.steps, fan.address(value).map_err(internal)?)?;
+        if let (Part::Inputs, Some(group)) = (fan.part(), &self.group) {
+            let enter = |setup| Payload::Entering { setup: Box::new(setup), message: group.message.clone() };
+            payloads = payloads.into_iter().map(|(name, setup)| (name, enter(setup))).collect();
+        }
+        let (addressed, needed) = (payloads.len(), self.needed(fan, payloads.len()));
         self.stream.emit(|| EventKind::Sent {
             fan: origin.clone(),
             to: payloads.keys().cloned().collect(),
@@ -151,6 +215,13 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         if self.canceller.flag().is_cancelled() {
             return Err(self.cancelled(&origin.steps));
         }
+        let mut addressed = addressed;
+        let mut missing = answers.missing.clone();
+        if let Some(group) = &mut self.group {
+            group.lost.append(&mut missing);
+            missing.clone_from(&group.lost);
+            addressed = group.invited;
+        }
         if answers.arrived.len() < needed {
             return Err(RunError::BelowQuorum {
                 step: origin.steps.to_string(),
@@ -158,7 +229,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 arrived: answers.arrived.len(),
                 addressed,
                 needed,
-                missing: answers.missing.into_values().collect(),
+                missing: missing.into_values().collect(),
             });
         }
         let missing = answers.missing.into_values().collect();
@@ -239,7 +310,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
     }
 
     /// Who gets what.
-    fn payloads<C>(&self, fan: &FanOrigin, addressed: Addressed) -> Result<BTreeMap<Name, Payload>, RunError>
+    fn payloads<C>(&self, steps: &str, addressed: Addressed) -> Result<BTreeMap<Name, Payload>, RunError>
     where
         P: Port<C>,
     {
@@ -247,7 +318,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let known = |name: Name| match names.binary_search(&name) {
             Ok(_) => Ok(name),
             Err(_) => {
-                let what = format!("round {}: the `Foreach` before `{}`", self.round(), fan.steps);
+                let what = format!("round {}: the `Foreach` before `{steps}`", self.round());
                 Err(RunError::UnknownCollaborator { what, name, known: names.to_vec() })
             }
         };
@@ -264,7 +335,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 .collect::<Result<_, RunError>>()?,
         };
         if payloads.is_empty() {
-            return Err(RunError::NobodyAddressed { step: fan.steps.to_string(), round: self.round() });
+            return Err(RunError::NobodyAddressed { step: steps.to_owned(), round: self.round() });
         }
         Ok(payloads)
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use veilflow_spec::graph::{CollaboratorNode, Payload, Value};
+use veilflow_spec::graph::{Close, CollaboratorNode, Payload, Value};
 use veilflow_spec::{Cancellation, Cause, Name};
 
 /// A task for one collaborator: a maximal run of its steps.
@@ -28,4 +28,8 @@ pub(crate) trait Port<C> {
     /// Has a task done. Who drops the future no longer waits; the collaborator is then busy until its task
     /// returns.
     fn perform(&self, task: Task<C>) -> impl Future<Output = Result<Value, Cause>>;
+
+    /// Has every site drop the secrets of a secure join whose session is over: at once, or where a task still works,
+    /// as soon as it returns.
+    fn close(&self, close: &Close);
 }

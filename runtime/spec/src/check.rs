@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::graph::{Block, Graph, NodeInfo};
+use crate::graph::{Block, Graph, NodeInfo, Part};
 use crate::quorum::{InvalidQuorum, Quorum};
 
 /// A flow that no runtime runs, and everything that is wrong with it.
@@ -85,6 +85,17 @@ pub enum Problem {
         /// What is wrong with it.
         reason: InvalidQuorum,
     },
+    /// A protocol whose rounds are none.
+    #[error(
+        "the secure join at {path}: the rounds of `{protocol}` do not go on where its setup ends, or hold a secure \
+         join themselves"
+    )]
+    Protocol {
+        /// Where the join stands.
+        path: Arc<str>,
+        /// The protocol's name.
+        protocol: &'static str,
+    },
     /// A deadline that has passed when it starts.
     #[error("the fan-out at {path} has a deadline of {deadline:?}: nobody can meet it")]
     Deadline {
@@ -120,8 +131,15 @@ impl Findings {
                 Block::Step(node) => self.step(node.info()),
                 Block::Fan(fan) => {
                     fan.task().iter().for_each(|node| self.step(node.info()));
-                    self.policy(fan.path(), fan.quorum(), fan.deadline());
+                    // A secure join has one policy for all of its exchanges.
+                    if matches!(fan.part(), Part::Flow | Part::Inputs) {
+                        self.policy(fan.path(), fan.quorum(), fan.deadline());
+                    }
                     self.step(fan.join().info());
+                }
+                Block::Secure(secure) => {
+                    self.blocks(secure.blocks());
+                    self.step(secure.join().info());
                 }
                 Block::Repeat(repeat) => {
                     if repeat.body().is_empty() {
@@ -151,6 +169,10 @@ impl Findings {
         if info.captured_bytes > 0 {
             let bytes = info.captured_bytes;
             self.problems.push(Problem::Captures { name: Arc::clone(&name), path: Arc::clone(&path), bytes });
+        }
+        if info.hidden {
+            // It is called after its join, whose name nobody else has.
+            return;
         }
         if !is_identifier(&name) {
             self.problems.push(Problem::Unnamed { path, found: name });

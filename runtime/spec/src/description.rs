@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::context::Placement;
 use crate::fingerprint::Fingerprint;
-use crate::graph::{Block, Graph, NodeInfo};
+use crate::graph::{Block, Graph, NodeInfo, Part};
 use crate::quorum::Quorum;
 use crate::schema::Schema;
 
@@ -40,6 +40,8 @@ pub enum BlockDescription {
     Fan {
         /// Where it stands.
         path: Arc<str>,
+        /// What it is part of.
+        part: Part,
         /// The collaborator's steps, in order.
         task: Vec<StepDescription>,
         /// How many must come back.
@@ -47,6 +49,19 @@ pub enum BlockDescription {
         /// How long they have.
         deadline: Option<Duration>,
         /// The join.
+        join: StepDescription,
+    },
+    /// A fan-out to collaborators and the secure join that follows.
+    Secure {
+        /// Where it stands.
+        path: Arc<str>,
+        /// The protocol's name.
+        protocol: &'static str,
+        /// The protocol's parameters.
+        parameters: Arc<[(&'static str, String)]>,
+        /// The protocol's blocks, with the user's steps among them.
+        blocks: Vec<BlockDescription>,
+        /// The join, which receives the sum.
         join: StepDescription,
     },
     /// A loop.
@@ -81,6 +96,8 @@ pub struct StepDescription {
     pub input: Schema,
     /// What it returns.
     pub output: Schema,
+    /// Whether it is a step of a secure join's protocol.
+    pub hidden: bool,
 }
 
 impl From<&NodeInfo> for StepDescription {
@@ -91,6 +108,7 @@ impl From<&NodeInfo> for StepDescription {
             placement: info.placement,
             input: info.input.clone(),
             output: info.output.clone(),
+            hidden: info.hidden,
         }
     }
 }
@@ -142,10 +160,18 @@ fn blocks<A, C>(graph: &[Block<A, C>]) -> Vec<BlockDescription> {
             Block::Step(node) => BlockDescription::Step(node.info().into()),
             Block::Fan(fan) => BlockDescription::Fan {
                 path: Arc::clone(fan.path()),
+                part: fan.part(),
                 task: fan.task().iter().map(|node| node.info().into()).collect(),
                 quorum: fan.quorum(),
                 deadline: fan.deadline(),
                 join: fan.join().info().into(),
+            },
+            Block::Secure(secure) => BlockDescription::Secure {
+                path: Arc::clone(secure.path()),
+                protocol: secure.protocol(),
+                parameters: Arc::clone(secure.parameters()),
+                blocks: blocks(secure.blocks()),
+                join: secure.join().info().into(),
             },
             Block::Repeat(repeat) => {
                 BlockDescription::Repeat { path: Arc::clone(repeat.path()), body: blocks(repeat.body()) }
@@ -164,6 +190,10 @@ fn collect<'a>(blocks: &'a [BlockDescription], steps: &mut Vec<&'a StepDescripti
         match block {
             BlockDescription::Step(step) => steps.push(step),
             BlockDescription::Fan { task, join, .. } => steps.extend(task.iter().chain([join])),
+            BlockDescription::Secure { blocks, join, .. } => {
+                collect(blocks, steps);
+                steps.push(join);
+            }
             BlockDescription::Repeat { body, .. } => collect(body, steps),
             BlockDescription::Branch { yes, no, .. } => {
                 collect(yes, steps);
@@ -177,14 +207,23 @@ fn canonical(blocks: &[BlockDescription], text: &mut String) {
     for block in blocks {
         match block {
             BlockDescription::Step(step) => canonical_step(step, text),
-            BlockDescription::Fan { path, task, quorum, deadline, join } => {
+            BlockDescription::Fan { path, part, task, quorum, deadline, join } => {
                 let quorum = match quorum {
+                    _ if *part == Part::Unmasking => "protocol".to_owned(),
                     Quorum::Count(count) => format!("count {count}"),
                     Quorum::Fraction(fraction) => format!("fraction {fraction:?}"),
                 };
                 let deadline = deadline.map_or("none".to_owned(), |limit| format!("{} ns", limit.as_nanos()));
                 let _ = writeln!(text, "fan {path} quorum {quorum} deadline {deadline}");
                 task.iter().chain([join]).for_each(|step| canonical_step(step, text));
+            }
+            BlockDescription::Secure { path, protocol, parameters, blocks, join } => {
+                let _ = writeln!(text, "secure {path} {protocol}");
+                for (name, value) in parameters.iter() {
+                    let _ = writeln!(text, "parameter {path} {name} {value:?}");
+                }
+                canonical(blocks, text);
+                canonical_step(join, text);
             }
             BlockDescription::Repeat { path, body } => {
                 let _ = writeln!(text, "repeat {path}");
@@ -200,7 +239,7 @@ fn canonical(blocks: &[BlockDescription], text: &mut String) {
 }
 
 fn canonical_step(step: &StepDescription, text: &mut String) {
-    let StepDescription { name, path, placement, input, output } = step;
+    let StepDescription { name, path, placement, input, output, .. } = step;
     let (from, to) = (input.hash(), output.hash());
     let _ = writeln!(text, "step {path} {placement} {name} {input} {from} -> {output} {to}");
 }

@@ -11,12 +11,15 @@ use crate::context::Placement;
 use crate::description::FlowDescription;
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
-use crate::graph::{self, Block, CollaboratorNode, Fan, Fork, Graph, Node, NodeInfo, Repeat};
+use crate::graph::{
+    self, Block, CollaboratorNode, Fan, Fork, Graph, Hidden, Node, NodeInfo, Part, Repeat, Secure,
+};
 use crate::inputs::{Inputs, Missing};
 use crate::message::Message;
 use crate::name::Name;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
+use crate::secure::{Carried, SecureProtocol, SecureSum, Sum, Users, embed, prefix};
 use crate::step::{AggregatorStep, CollaboratorStep};
 use crate::transition::{Choice, Closes, FanOut, Report, SameEnd, Transition};
 
@@ -101,16 +104,9 @@ impl NamedFlow {
         self,
         step: impl AggregatorStep<A, P, O, By>,
     ) -> AtAggregator<A, C, P, O> {
-        let graph = Graph {
-            name: self.name,
-            version: self.version,
-            confidential: self.confidential,
-            params: Schema::of::<P>(),
-            report: Schema::of::<()>(),
-            blocks: Vec::new(),
-            problems: Vec::new(),
-        };
-        let params = graph.params.clone();
+        let params = Schema::of::<P>();
+        let mut graph = Graph::empty(self.name, self.version, params.clone());
+        graph.confidential = self.confidential;
         AtAggregator::<A, C, P, P>::at(graph, String::new(), params).then(step)
     }
 }
@@ -164,6 +160,7 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
             graph: self.graph,
             prefix: self.prefix,
             address: graph::address::<Now>,
+            carried: Carried::of::<Now::Item>(),
             gather: graph::gather::<O>,
             task: vec![node],
             quorum: Quorum::ALL,
@@ -183,8 +180,8 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
         B::Last: Closes<Now>,
     {
         let path = self.path();
-        let (blocks, problems) = self.inner(format!("{path}."), self.now.clone(), body);
-        self.graph.problems.extend(problems);
+        let now = self.now.clone();
+        let blocks = self.inner(format!("{path}."), now, body);
         let close = graph::close::<Now, B::Last>;
         self.graph.blocks.push(Block::Repeat(Repeat { path: path.into(), body: blocks, close }));
         self.next()
@@ -205,10 +202,8 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
         O: Transition,
     {
         let path = self.path();
-        let (yes, problems) = self.inner(format!("{path}.yes."), transition::<Now::Yes>(), yes);
-        self.graph.problems.extend(problems);
-        let (no, problems) = self.inner(format!("{path}.no."), transition::<Now::No>(), no);
-        self.graph.problems.extend(problems);
+        let yes = self.inner(format!("{path}.yes."), transition::<Now::Yes>(), yes);
+        let no = self.inner(format!("{path}.no."), transition::<Now::No>(), no);
         self.graph.blocks.push(Block::Branch(Fork {
             path: path.into(),
             choose: graph::choose::<Now>,
@@ -219,22 +214,17 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
     }
 
     fn inner<From: Send + 'static, B: Body<A, C, From>>(
-        &self,
+        &mut self,
         prefix: String,
         from: Schema,
         body: impl FnOnce(AtAggregator<A, C, From, From>) -> B,
-    ) -> (Vec<Block<A, C>>, Vec<Problem>) {
-        let empty = Graph {
-            name: self.graph.name.clone(),
-            version: self.graph.version,
-            confidential: self.graph.confidential,
-            params: self.graph.params.clone(),
-            report: self.graph.report.clone(),
-            blocks: Vec::new(),
-            problems: Vec::new(),
-        };
+    ) -> Vec<Block<A, C>> {
+        let outer = &mut self.graph;
+        let empty = Graph::empty(outer.name.clone(), outer.version, outer.params.clone());
         let inner = body(AtAggregator::at(empty, prefix, from)).into_builder().graph;
-        (inner.blocks, inner.problems)
+        outer.confidential |= inner.confidential;
+        outer.problems.extend(inner.problems);
+        inner.blocks
     }
 
     /// Names the step just added, where its method's name is none (a closure) or is used twice.
@@ -242,6 +232,7 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
         match self.graph.blocks.last_mut() {
             Some(Block::Step(node)) => node.rename(name),
             Some(Block::Fan(fan)) => fan.join.rename(name),
+            Some(Block::Secure(secure)) => secure.rename(name),
             _ => self.graph.problems.push(Problem::NameWithoutStep { name: name.to_owned() }),
         }
         self
@@ -286,6 +277,7 @@ pub struct AtCollaborators<A, C, Entry, T> {
     prefix: String,
     path: String,
     address: fn(graph::Value) -> Result<graph::Addressed>,
+    carried: Carried,
     gather: fn(BTreeMap<Name, graph::Value>, Vec<Missing>) -> Result<graph::Value>,
     task: Vec<CollaboratorNode<C>>,
     quorum: Quorum,
@@ -303,12 +295,21 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
         T: Message,
     {
         self.task.push(collaborator_node(format!("{}.{}", self.path, self.task.len()), step));
+        self.holding(graph::gather::<O>)
+    }
+
+    /// The same place with another message at hand.
+    fn holding<E, O>(
+        self,
+        gather: fn(BTreeMap<Name, graph::Value>, Vec<Missing>) -> Result<graph::Value>,
+    ) -> AtCollaborators<A, C, E, O> {
         AtCollaborators {
             graph: self.graph,
             prefix: self.prefix,
             path: self.path,
             address: self.address,
-            gather: graph::gather::<O>,
+            carried: self.carried,
+            gather,
             task: self.task,
             quorum: self.quorum,
             deadline: self.deadline,
@@ -347,6 +348,7 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
         let join = aggregator_node(format!("{}.join", self.path), input, step);
         self.graph.blocks.push(Block::Fan(Fan {
             path: self.path.into(),
+            part: Part::Flow,
             address: self.address,
             task: self.task.into(),
             quorum: self.quorum,
@@ -355,6 +357,67 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
             join,
         }));
         AtAggregator { graph: self.graph, prefix: self.prefix, now: transition::<O>(), types: PhantomData }
+    }
+
+    /// A join behind which the aggregator's step receives a [`Sum`] and nothing else: what the last step returned is
+    /// summed by `protocol`, and never leaves its site in the plain.
+    ///
+    /// - The protocol's rounds become part of the graph. Its steps are called like the join, a dot, and their own
+    ///   name: `average.mask`.
+    /// - The flow becomes [confidential](NamedFlow::confidential): metrics, notes, rows and error texts stay at the
+    ///   sites, since a loss or a text that crosses would tell what the sum hides.
+    /// - [`quorum`](Self::quorum) is how many must be in the sum; the protocol's own least numbers hold besides.
+    ///   [`deadline`](Self::deadline) holds for each exchange of the protocol by itself.
+    /// - The fan-out sends one message to all whom it addresses: a run in which [`Foreach::each`](crate::Foreach::each)
+    ///   sends different ones ends with an error before anything is sent.
+    pub fn secure_join<P: SecureProtocol<T>, O: Transition, By>(
+        self,
+        protocol: P,
+        step: impl AggregatorStep<A, Sum<T>, O, By>,
+    ) -> AtAggregator<A, C, Entry, O>
+    where
+        T: SecureSum,
+    {
+        let Self { mut graph, prefix: before, path, address, carried, task, quorum, deadline, .. } = self;
+        let protocol = Arc::new(protocol);
+        let message: Vec<_> = task.first().map(|node| node.info().input.clone()).into_iter().collect();
+        let start = AtAggregator::at(
+            Graph::empty(graph.name.clone(), graph.version, graph.params.clone()),
+            format!("{path}.secure."),
+            Schema::container("Opening<", &message, ">"),
+        );
+        // The protocol's flow is built as one: where its setup has come to the collaborators, its rounds go on.
+        let setup = protocol.setup(start);
+        let (inputs, boundary) = (setup.graph.blocks.len(), setup.task.len());
+        let rounds = protocol.rounds(setup.holding(graph::gather::<T>)).graph;
+        graph.problems.extend(rounds.problems);
+        graph.confidential = true;
+
+        let path: Arc<str> = path.into();
+        let join = aggregator_node(format!("{path}.join"), transition::<Sum<T>>(), step);
+        let users = Users { task, quorum, deadline };
+        let blocks = embed::<A, C, T, P>(rounds.blocks, (inputs, boundary), &path, &protocol, users);
+        let mut blocks = blocks.unwrap_or_else(|| {
+            graph.problems.push(Problem::Protocol { path: Arc::clone(&path), protocol: protocol.name() });
+            Vec::new()
+        });
+        prefix(&mut blocks, &join.info().name);
+        let mut parameters = vec![("layout", T::layout().to_string())];
+        parameters.extend(protocol.parameters());
+        let (server, client) = (Arc::clone(&path), Arc::clone(&path));
+        graph.blocks.push(Block::Secure(Secure {
+            protocol: protocol.name(),
+            parameters: parameters.into(),
+            path,
+            address,
+            carried,
+            needs: Arc::new(move |invited| protocol.needs(invited)),
+            blocks,
+            close_server: Arc::new(move |hidden: &mut Hidden| hidden.close::<P::Server>(&server)),
+            close_client: Arc::new(move |hidden: &mut Hidden| hidden.close::<P::Client>(&client)),
+            join,
+        }));
+        AtAggregator { graph, prefix: before, now: transition::<O>(), types: PhantomData }
     }
 
     /// Exists for what the compiler says about it: a flow ends at the aggregator, after a join.
@@ -391,7 +454,7 @@ fn aggregator_node<A: 'static, In: Send + 'static, O: Transition, By, S: Aggrega
     let info = info::<S>(path, Placement::Aggregator, input, transition::<O>());
     Node::new(
         info,
-        Arc::new(move |aggregator: &mut A, value, cx: &_| {
+        Arc::new(move |aggregator: &mut A, _: &mut Hidden, value, cx: &_| {
             let output = step.run(aggregator, graph::open(value)?, cx)?;
             Ok(Box::new(output) as graph::Value)
         }),
@@ -405,7 +468,7 @@ fn collaborator_node<C: 'static, In: Message, O: Message, By, S: CollaboratorSte
     let info = info::<S>(path, Placement::Collaborator, Schema::of::<In>(), Schema::of::<O>());
     Node::new(
         info,
-        Arc::new(move |collaborator: &mut C, payload, cx: &_| {
+        Arc::new(move |collaborator: &mut C, _: &mut Hidden, payload, cx: &_| {
             let output = step.run(collaborator, graph::received(payload)?, cx)?;
             Ok(Box::new(output) as graph::Value)
         }),
@@ -414,7 +477,15 @@ fn collaborator_node<C: 'static, In: Message, O: Message, By, S: CollaboratorSte
 
 fn info<S>(path: String, placement: Placement, input: Schema, output: Schema) -> NodeInfo {
     let name = last_segment(std::any::type_name::<S>()).into();
-    NodeInfo { name, path: path.into(), placement, input, output, captured_bytes: size_of::<S>() }
+    NodeInfo {
+        name,
+        path: path.into(),
+        placement,
+        input,
+        output,
+        captured_bytes: size_of::<S>(),
+        hidden: false,
+    }
 }
 
 /// The last segment of a type's path, without its generic arguments: `a::Server::start` gives `start`.

@@ -16,6 +16,7 @@ use crate::inputs::{Inputs, Missing};
 use crate::name::Name;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
+pub use crate::secure::{Close, Given, Hidden, Needs, Secure};
 use crate::step::Received;
 use crate::transition::{Branch, Choice, Closes, FanOut, Loop, Targets};
 
@@ -31,6 +32,13 @@ pub enum Payload {
     Owned(Value),
     /// Its part in a broadcast.
     Shared(Broadcast),
+    /// What a protocol's setup has for it, and the message that the user's steps start from.
+    Entering {
+        /// What the protocol's step receives.
+        setup: Box<Payload>,
+        /// The message of the fan-out.
+        message: Given,
+    },
 }
 
 /// Whom a fan-out addresses, and with what.
@@ -58,6 +66,8 @@ pub struct NodeInfo {
     pub output: Schema,
     /// The size of what a closure captured; 0 for methods and functions.
     pub captured_bytes: usize,
+    /// Whether it is a step of a secure join's protocol. Its name is the join's, a dot, and its own.
+    pub hidden: bool,
 }
 
 /// A step whose types are erased.
@@ -66,11 +76,13 @@ pub struct Node<F: ?Sized> {
     run: Arc<F>,
 }
 
-/// A step of the aggregator.
-pub type AggregatorNode<A> = Node<dyn Fn(&mut A, Value, &Context) -> Result<Value> + Send + Sync>;
+/// A step of the aggregator. A step of a protocol uses what is [`Hidden`], one of the user's the state `A`.
+pub type AggregatorNode<A> =
+    Node<dyn Fn(&mut A, &mut Hidden, Value, &Context) -> Result<Value> + Send + Sync>;
 
-/// A step of a collaborator.
-pub type CollaboratorNode<C> = Node<dyn Fn(&mut C, Payload, &Context) -> Result<Value> + Send + Sync>;
+/// A step of a collaborator. A step of a protocol uses what is [`Hidden`], one of the user's the state `C`.
+pub type CollaboratorNode<C> =
+    Node<dyn Fn(&mut C, &mut Hidden, Payload, &Context) -> Result<Value> + Send + Sync>;
 
 impl<F: ?Sized> Node<F> {
     pub(crate) fn new(info: NodeInfo, run: Arc<F>) -> Self {
@@ -87,8 +99,17 @@ impl<F: ?Sized> Node<F> {
         &self.run
     }
 
+    /// The same step, run in another way.
+    pub(crate) fn with_run<G: ?Sized>(&self, run: Arc<G>) -> Node<G> {
+        Node { info: Arc::clone(&self.info), run }
+    }
+
+    pub(crate) fn info_mut(&mut self) -> &mut NodeInfo {
+        Arc::make_mut(&mut self.info)
+    }
+
     pub(crate) fn rename(&mut self, name: &str) {
-        Arc::make_mut(&mut self.info).name = name.into();
+        self.info_mut().name = name.into();
     }
 }
 
@@ -108,11 +129,27 @@ pub enum Block<A, C> {
     Repeat(Repeat<A, C>),
     /// A choice between two arms.
     Branch(Fork<A, C>),
+    /// A fan-out to collaborators and the secure join that follows.
+    Secure(Secure<A, C>),
+}
+
+/// What a fan-out is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The user's flow.
+    Flow,
+    /// A secure join, before the collaborators have an input.
+    Setup,
+    /// A secure join: the user's steps, and what the protocol does with the input that they end in.
+    Inputs,
+    /// A secure join, when it is settled whose inputs are in the sum.
+    Unmasking,
 }
 
 /// A fan-out to collaborators and the join that follows.
 pub struct Fan<A, C> {
     pub(crate) path: Arc<str>,
+    pub(crate) part: Part,
     pub(crate) address: fn(Value) -> Result<Addressed>,
     pub(crate) task: Arc<[CollaboratorNode<C>]>,
     pub(crate) quorum: Quorum,
@@ -125,6 +162,11 @@ impl<A, C> Fan<A, C> {
     /// Where it stands in the graph.
     pub fn path(&self) -> &Arc<str> {
         &self.path
+    }
+
+    /// What it is part of.
+    pub fn part(&self) -> Part {
+        self.part
     }
 
     /// Reads the `Foreach` that the step before returned.
@@ -236,6 +278,18 @@ pub struct Graph<A, C> {
 }
 
 impl<A, C> Graph<A, C> {
+    pub(crate) fn empty(name: String, version: u32, params: Schema) -> Self {
+        Self {
+            name,
+            version,
+            confidential: false,
+            params,
+            report: Schema::of::<()>(),
+            blocks: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
     /// The flow's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -267,7 +321,7 @@ pub(crate) fn open<T: 'static>(value: Value) -> Result<T> {
     value.downcast().map(|value| *value).map_err(|_| wrong_type::<T>())
 }
 
-fn wrong_type<T>() -> StepError {
+pub(crate) fn wrong_type<T>() -> StepError {
     let text =
         format!("an edge carries something other than {}: please report this", std::any::type_name::<T>());
     StepError::with_code("internal-wrong-type", text)
@@ -277,6 +331,7 @@ pub(crate) fn received<In: Send + Sync + 'static>(payload: Payload) -> Result<Re
     match payload {
         Payload::Owned(value) => open(value).map(Received::Owned),
         Payload::Shared(value) => value.downcast().map(Received::Shared).map_err(|_| wrong_type::<In>()),
+        Payload::Entering { .. } => Err(wrong_type::<In>()),
     }
 }
 

@@ -20,6 +20,7 @@ mod name;
 pub mod prelude;
 mod quorum;
 mod schema;
+mod secure;
 mod signal;
 mod step;
 mod tensor;
@@ -37,16 +38,26 @@ pub use message::Message;
 pub use name::{InvalidName, MAX_NAME_BYTES, Name};
 pub use quorum::{InvalidQuorum, Quorum};
 pub use schema::{Schema, Schemas};
+pub use secure::{
+    Averaged, HiddenRole, Means, MessageDigest, Needs, Opening, Parts, SecureProtocol, SecureSum, Sum,
+    SumLayout,
+};
 pub use signal::{Cell, Row, Signal, SignalSink};
 pub use step::{AggregatorStep, ByReference, ByValue, CollaboratorStep, Received};
 pub use tensor::{Count, ShapeMismatch, Tensor};
 pub use transition::{Branch, Choice, Closes, FanOut, Foreach, Loop, Report, SameEnd, Transition};
+/// Derives [`Averaged`](trait@Averaged).
+pub use veilflow_derive::Averaged;
 /// Derives [`Message`](trait@Message).
 pub use veilflow_derive::Message;
+/// Derives [`SecureSum`](trait@SecureSum).
+pub use veilflow_derive::SecureSum;
 
 /// What the derive macros write out; not for use by hand.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::error::Result;
     pub use crate::message::Message;
     pub use crate::schema::{Schema, Schemas};
+    pub use crate::secure::{Averaged, Means, Parts, SecureSum, SumLayout};
 }

@@ -7,7 +7,12 @@ pub use crate::inputs::Inputs;
 pub use crate::message::Message;
 pub use crate::name::Name;
 pub use crate::quorum::Quorum;
+pub use crate::secure::{Averaged, SecureSum, Sum};
 pub use crate::tensor::Tensor;
 pub use crate::transition::{Branch, Foreach, Loop};
+/// Derives [`Averaged`](trait@Averaged).
+pub use veilflow_derive::Averaged;
 /// Derives [`Message`](trait@Message).
 pub use veilflow_derive::Message;
+/// Derives [`SecureSum`](trait@SecureSum).
+pub use veilflow_derive::SecureSum;

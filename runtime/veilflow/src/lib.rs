@@ -3,7 +3,7 @@
 
 /// What a flow is written with.
 pub mod prelude {
-    pub use veilflow_engine::{LocalRuntime, Resources, RunError};
+    pub use veilflow_engine::{LocalRuntime, Resources, RunError, SecAgg};
     pub use veilflow_spec::Cell;
     pub use veilflow_spec::prelude::*;
 }

@@ -3,11 +3,13 @@
 use veilflow::cli::{App, Cohort};
 use veilflow::prelude::*;
 use veilflow::secagg::{ClientPolicy, Layout, Plan, Threshold};
-use veilflow_mnist::fedavg_mnist::{self, fedavg_mnist};
+use veilflow_mnist::fedavg_mnist::{self, fedavg_mnist, fedavg_mnist_secure};
 use veilflow_mnist::secure_aggregation_mnist::{
     Needed, SCALARS, Server, Site, parameters, secure_aggregation_mnist,
 };
-use veilflow_mnist::{Cnn, Hyperparameters, LocalTraining, MnistData, SecaggMnist, TrainedModel};
+use veilflow_mnist::{
+    Cnn, FedavgMnist, Hyperparameters, LocalTraining, MnistData, SecaggMnist, TrainedModel,
+};
 
 pub(crate) const SEED: u64 = 42;
 pub(crate) const TRAIN: usize = 600;
@@ -58,14 +60,27 @@ pub(crate) fn run_secure(sites: usize, rounds: u32) -> TrainedModel {
     secure_runtime(&plan).run(&secure_flow(&plan), rounds).unwrap()
 }
 
-pub(crate) fn run_plain(sites: usize, rounds: u32) -> TrainedModel {
+pub(crate) fn fedavg_runtime(sites: usize) -> LocalRuntime<fedavg_mnist::Server, fedavg_mnist::Site> {
     let training = training(sites);
     LocalRuntime::new()
         .aggregator(fedavg_mnist::Server::new(model()))
         .collaborators(names(sites), move |name| Ok(fedavg_mnist::Site::new(training(name)?)))
         .seed(SEED)
-        .run(&fedavg_mnist(), rounds)
-        .unwrap()
+}
+
+pub(crate) fn run_plain(sites: usize, rounds: u32) -> TrainedModel {
+    fedavg_runtime(sites).run(&fedavg_mnist(), rounds).unwrap()
+}
+
+/// Federated averaging with a secure join to this plan.
+pub(crate) fn joined_flow(plan: &Plan) -> Flow<fedavg_mnist::Server, fedavg_mnist::Site, u32, TrainedModel> {
+    let policy = ClientPolicy::default().with_min_cohort(plan.min_cohort());
+    let quorum = plan.threshold().max(plan.min_cohort());
+    fedavg_mnist_secure(SecAgg::new(*plan.parameters()).with_policy(policy), quorum)
+}
+
+pub(crate) fn run_joined(sites: usize, rounds: u32) -> TrainedModel {
+    fedavg_runtime(sites).run(&joined_flow(&plan(sites, Threshold::default())), rounds).unwrap()
 }
 
 /// The flow that the command line runs by default.
@@ -75,4 +90,13 @@ pub(crate) fn shipped_flow() -> Flow<Server, Site, u32, TrainedModel> {
     let matches = Options::augment_args(Command::new("secagg-mnist")).get_matches_from(["secagg-mnist"]);
     let options = Options::from_arg_matches(&matches).unwrap();
     SecaggMnist::flow(&options, &Cohort::new(SecaggMnist::collaborators(), SEED, 1)).unwrap()
+}
+
+/// The flags of `fedavg-mnist`, as the command line reads them.
+pub(crate) fn fedavg_options(arguments: &[&str]) -> <FedavgMnist as App>::Options {
+    use veilflow::cli::clap::{Args, Command, FromArgMatches};
+    type Options = <FedavgMnist as App>::Options;
+    let arguments = ["fedavg-mnist"].iter().chain(arguments);
+    let matches = Options::augment_args(Command::new("fedavg-mnist")).get_matches_from(arguments);
+    Options::from_arg_matches(&matches).unwrap()
 }

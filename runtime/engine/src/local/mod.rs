@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use veilflow_spec::graph::{Block, Value};
+use veilflow_spec::graph::{Block, Hidden, Value};
 use veilflow_spec::{Device, Flow, Message, Name, Quorum, Report, Result};
 
 use self::resources::Pool;
@@ -17,7 +17,7 @@ use self::sites::{Sites, State};
 use crate::cancel::Canceller;
 use crate::error::RunError;
 use crate::event::{EventKind, Observer, Stream};
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, Seat};
 
 /// Runs a flow in this process: collaborators at the same time on a bounded number of threads.
 ///
@@ -97,6 +97,9 @@ impl<A, C> LocalRuntime<A, C> {
     }
 
     /// Simulates a dropout: whenever the collaborator reaches the step, it is missing instead.
+    ///
+    /// A step of a secure join's protocol is called like the join, a dot, and its own name: `average.mask`. Its own
+    /// name alone, `mask`, means it in every secure join of the flow, unless a step of the flow's own has that name.
     pub fn drop_out(mut self, name: impl Into<Name>, step: impl Into<String>) -> Self {
         self.dropouts.push((name.into(), step.into()));
         self
@@ -181,7 +184,8 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
         // A task that was cut off keeps its thread, so there is one for every collaborator and the aggregator.
         let threads = sites.len() + 1;
         let mut interpreter = Interpreter {
-            aggregator: Some(self.aggregator),
+            aggregator: Some(Seat { aggregator: self.aggregator, hidden: Hidden::default() }),
+            group: None,
             port: sites,
             stream: Arc::clone(stream),
             canceller: self.canceller,
@@ -224,6 +228,7 @@ fn check_quorums<A, C>(blocks: &[Block<A, C>], collaborators: usize) -> Result<(
                     return Err(RunError::QuorumAboveCohort { path, quorum, collaborators });
                 }
             }
+            Block::Secure(secure) => check_quorums(secure.blocks(), collaborators)?,
             Block::Repeat(repeat) => check_quorums(repeat.body(), collaborators)?,
             Block::Branch(fork) => {
                 check_quorums(fork.yes(), collaborators)?;

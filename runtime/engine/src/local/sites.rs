@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use veilflow_spec::graph::{Payload, Value};
+use veilflow_spec::graph::{Close, Hidden, Payload, Value};
 use veilflow_spec::{Cause, Device, FlowDescription, Name, Origin, Placement, Result, StepError};
 
 use super::resources::{Pool, Resources};
@@ -24,10 +24,24 @@ pub(super) enum State<C> {
     Built(C, Build<C>),
 }
 
-/// A site. Its state is away while a task works on it.
+/// A site.
 struct Site<C> {
-    state: Mutex<Option<State<C>>>,
+    desk: Mutex<Desk<C>>,
     resources: Resources,
+}
+
+/// What lies at a site, and what is to be done when a task returns.
+struct Desk<C> {
+    /// Away while a task works on it.
+    seat: Option<Seat<C>>,
+    /// The secure joins that ended meanwhile.
+    ended: Vec<Close>,
+}
+
+/// The user's participant and the hidden ones beside it.
+struct Seat<C> {
+    state: State<C>,
+    hidden: Hidden,
 }
 
 pub(super) struct Sites<C> {
@@ -59,7 +73,8 @@ impl<C> Sites<C> {
             name.validate()?;
             let resources = resources.get(&name).copied().unwrap_or_default();
             check_resources(&name, resources, &pool)?;
-            let site = Arc::new(Site { state: Mutex::new(Some(state)), resources });
+            let seat = Some(Seat { state, hidden: Hidden::default() });
+            let site = Arc::new(Site { desk: Mutex::new(Desk { seat, ended: Vec::new() }), resources });
             if sites.insert(name.clone(), site).is_some() {
                 return Err(RunError::DuplicateCollaborator { name });
             }
@@ -82,16 +97,26 @@ impl<C> Sites<C> {
         flow: &FlowDescription,
     ) -> Result<Self, RunError> {
         let steps = flow.steps();
-        let steps = steps.iter().filter(|step| step.placement == Placement::Collaborator);
-        let steps: Vec<String> = steps.map(|step| step.name.to_string()).collect();
-        for (name, step) in &dropouts {
-            if !self.sites.contains_key(name) {
-                return Err(unknown("a simulated dropout", name, &self.names));
+        let steps = || steps.iter().filter(|step| step.placement == Placement::Collaborator);
+        let mut resolved = Vec::with_capacity(dropouts.len());
+        for (name, step) in dropouts {
+            if !self.sites.contains_key(&name) {
+                return Err(unknown("a simulated dropout", &name, &self.names));
             }
-            if !steps.contains(step) {
-                return Err(RunError::UnknownStep { step: step.clone(), known: steps });
+            if steps().any(|known| *known.name == *step) {
+                resolved.push((name, step));
+                continue;
+            }
+            // Without its join's name, a step of a protocol is meant in every secure join.
+            let before = resolved.len();
+            let meant = steps().filter(|known| known.hidden && known.name.rsplit('.').next() == Some(&step));
+            resolved.extend(meant.map(|known| (name.clone(), known.name.to_string())));
+            if resolved.len() == before {
+                let known = steps().map(|step| step.name.to_string()).collect();
+                return Err(RunError::UnknownStep { step, known });
             }
         }
+        let dropouts = resolved;
         let Shared { seed, device, ref stream, .. } = *self.shared;
         let stream = Arc::clone(stream);
         self.shared = Arc::new(Shared { dropouts, seed, device, stream });
@@ -142,51 +167,77 @@ impl<C: Send + 'static> Port<C> for Sites<C> {
         // Where the site ends: nothing that it wrote crosses in a confidential flow.
         result.map_err(|cause| if confidential { cause.without_text() } else { cause })
     }
+
+    fn close(&self, close: &Close) {
+        for site in self.sites.values() {
+            let mut desk = site.desk();
+            match &mut desk.seat {
+                Some(Seat { hidden, .. }) => close(hidden),
+                None => desk.ended.push(Arc::clone(close)),
+            }
+        }
+    }
 }
 
-/// A site's state while a task works on it. Goes back to the site when dropped.
+/// A site's seat while a task works on it. Goes back to the site when dropped.
 struct Borrowed<C> {
     site: Arc<Site<C>>,
-    state: Option<State<C>>,
+    seat: Option<Seat<C>>,
+}
+
+impl<C> Site<C> {
+    /// A lock is only held to move a seat or to drop secrets.
+    fn desk(&self) -> MutexGuard<'_, Desk<C>> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<C> Borrowed<C> {
     /// `None` where another task works on it.
     fn take(site: &Arc<Site<C>>) -> Option<Self> {
-        // A lock is only held to move the state, which cannot panic.
-        let state = site.state.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Self { site: Arc::clone(site), state: Some(state) })
+        let seat = site.desk().seat.take()?;
+        Some(Self { site: Arc::clone(site), seat: Some(seat) })
     }
 
     /// Builds the participant, if that was not done yet.
     fn build(&mut self, name: &Name) -> Result<()> {
-        if let Some(State::Unbuilt(build)) = &self.state {
+        if let Some(Seat { state, .. }) = &mut self.seat
+            && let State::Unbuilt(build) = state
+        {
             let build = Arc::clone(build);
-            let participant = build(name)?;
-            self.state = Some(State::Built(participant, build));
+            *state = State::Built(build(name)?, build);
         }
         Ok(())
     }
 
-    fn participant(&mut self) -> Option<&mut C> {
-        match &mut self.state {
-            Some(State::Ready(participant) | State::Built(participant, _)) => Some(participant),
-            Some(State::Unbuilt(_)) | None => None,
+    fn participants(&mut self) -> Option<(&mut C, &mut Hidden)> {
+        let Seat { state, hidden } = self.seat.as_mut()?;
+        match state {
+            State::Ready(participant) | State::Built(participant, _) => Some((participant, hidden)),
+            State::Unbuilt(_) => None,
         }
     }
 
     /// After a panic the state may be in pieces: it is built anew where that is possible, as a restarted site would.
     fn discard(&mut self) {
-        self.state = match self.state.take() {
-            Some(State::Built(_, build)) => Some(State::Unbuilt(build)),
-            state => state,
-        };
+        if let Some(Seat { state, .. }) = &mut self.seat
+            && let State::Built(_, build) = state
+        {
+            *state = State::Unbuilt(Arc::clone(build));
+        }
     }
 }
 
 impl<C> Drop for Borrowed<C> {
     fn drop(&mut self) {
-        *self.site.state.lock().unwrap_or_else(PoisonError::into_inner) = self.state.take();
+        let mut desk = self.site.desk();
+        let mut seat = self.seat.take();
+        for close in std::mem::take(&mut desk.ended) {
+            if let Some(Seat { hidden, .. }) = &mut seat {
+                close(hidden);
+            }
+        }
+        desk.seat = seat;
     }
 }
 
@@ -197,15 +248,20 @@ impl Shared {
         catch_unwind(AssertUnwindSafe(|| borrowed.build(&task.name)))
             .map_err(|panic| not_built(format!("panicked: {}", steps::panic_text(&*panic))))?
             .map_err(|error| not_built(error.to_string()))?;
-        let participant = borrowed.participant().ok_or(Cause::Busy)?;
-        let result = self.run_steps(participant, cpus, task);
+        let participants = borrowed.participants().ok_or(Cause::Busy)?;
+        let result = self.run_steps(participants, cpus, task);
         if matches!(result, Err(Cause::Panicked { .. })) {
             borrowed.discard();
         }
         result
     }
 
-    fn run_steps<C>(&self, participant: &mut C, cpus: usize, task: Task<C>) -> Result<Value, Cause> {
+    fn run_steps<C>(
+        &self,
+        (participant, hidden): (&mut C, &mut Hidden),
+        cpus: usize,
+        task: Task<C>,
+    ) -> Result<Value, Cause> {
         let Task { name, steps, mut payload, loops, cancellation } = task;
         for (position, node) in steps.iter().enumerate() {
             let info = node.info();
@@ -225,7 +281,7 @@ impl Shared {
             };
             let allowed = (cpus, self.device);
             let ended = steps::run(origin, self.seed, allowed, &cancellation, &self.stream, |cx| {
-                node.step()(participant, payload, cx)
+                node.step()(participant, hidden, payload, cx)
             });
             let output = ended.map_err(|ended| match ended {
                 Ended::Failed(error) if error.code() == StepError::CANCELLED_CODE => Cause::Cancelled,

@@ -1,5 +1,10 @@
 //! Flows on LocalRuntime: control, faults, limits and what is seen of them.
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::while_immutable_condition,
+    reason = "these are tests; their endless steps wait for a cancellation"
+)]
 
 extern crate veilflow_spec as veilflow;
 
@@ -8,4 +13,5 @@ mod control;
 mod events;
 mod faults;
 mod limits;
+mod secure;
 mod support;

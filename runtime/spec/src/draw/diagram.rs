@@ -1,6 +1,6 @@
 //! A flow as nodes, groups and edges: what the Mermaid and the DOT drawing share.
 
-use super::{label, output, policies, printable, verdict};
+use super::{label, output, parameters, policies, printable, sent, verdict};
 use crate::context::Placement;
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
@@ -33,12 +33,15 @@ pub(super) enum Role {
     Loop,
     /// Where the arms of a branch part.
     Choice,
+    /// A secure join's protocol.
+    Secure,
 }
 
 pub(super) struct Group {
     /// Letters, digits and `_`.
     pub(super) id: String,
-    pub(super) text: &'static str,
+    /// One line each.
+    pub(super) lines: Vec<String>,
     pub(super) role: Role,
     pub(super) items: Vec<Item>,
 }
@@ -97,10 +100,14 @@ impl Diagram {
         policies: &[String],
         kind: Kind,
     ) {
+        self.carry(exits, to, label(message), policies, kind);
+    }
+
+    fn carry(&mut self, exits: &[Exit], to: &str, message: String, policies: &[String], kind: Kind) {
         for Exit { from, decided } in exits {
             let message = match decided.is_empty() {
-                true => label(message),
-                false => format!("{}: {}", decided.join(", "), label(message)),
+                true => message.clone(),
+                false => format!("{}: {message}", decided.join(", ")),
             };
             let lines = [message].into_iter().chain(policies.iter().cloned()).collect();
             self.edges.push(Edge { from: from.clone(), to: to.to_owned(), lines, kind });
@@ -118,30 +125,47 @@ impl Diagram {
         for block in blocks {
             exits = match block {
                 BlockDescription::Step(step) => {
-                    self.connect(&exits, &id(step), Some(&step.input), &[], Kind::Local);
+                    self.connect(&exits, &id_of(step), Some(&step.input), &[], Kind::Local);
                     items.push(node(step));
-                    Exit::from(&id(step))
+                    Exit::from(&id_of(step))
                 }
-                BlockDescription::Fan { path, task, quorum, deadline, join } => {
+                BlockDescription::Fan { path, part, task, quorum, deadline, join } => {
                     let mut kind = Kind::Crossing;
                     let mut group = Group {
                         id: format!("task_{}", letters(path)),
-                        text: "each collaborator",
+                        lines: vec!["each collaborator".to_owned()],
                         role: Role::Collaborator,
                         items: Vec::new(),
                     };
-                    for step in task {
-                        self.connect(&exits, &id(step), Some(&step.input), &[], kind);
+                    let mut message = sent(*part, task);
+                    for (position, step) in task.iter().enumerate() {
+                        if position > 0 {
+                            message = label(Some(&step.input));
+                        }
+                        self.carry(&exits, &id_of(step), message.clone(), &[], kind);
                         group.items.push(node(step));
-                        exits = Exit::from(&id(step));
+                        exits = Exit::from(&id_of(step));
                         kind = Kind::Local;
                     }
                     items.push(Item::Group(group));
                     let returned = task.last().map(|step| &step.output);
-                    let policies = policies(*quorum, *deadline);
-                    self.connect(&exits, &id(join), returned, &policies, Kind::Crossing);
+                    let policies = policies(*part, *quorum, *deadline);
+                    self.connect(&exits, &id_of(join), returned, &policies, Kind::Crossing);
                     items.push(node(join));
-                    Exit::from(&id(join))
+                    Exit::from(&id_of(join))
+                }
+                BlockDescription::Secure { path, protocol, parameters: given, blocks, join } => {
+                    let mut inner = Vec::new();
+                    let exits = match before {
+                        Some(start) => self.blocks(blocks, &mut inner, exits, start),
+                        None => exits,
+                    };
+                    let lines = vec![format!("secure join by {}", printable(protocol)), parameters(given)];
+                    let id = format!("secure_{}", letters(path));
+                    items.push(Item::Group(Group { id, lines, role: Role::Secure, items: inner }));
+                    self.connect(&exits, &id_of(join), Some(&join.input), &[], Kind::Local);
+                    items.push(node(join));
+                    Exit::from(&id_of(join))
                 }
                 BlockDescription::Repeat { path, body } => {
                     let start_id = format!("loop_{}", letters(path));
@@ -152,7 +176,8 @@ impl Diagram {
                         None => exits,
                     };
                     let id = format!("repeat_{}", letters(path));
-                    items.push(Item::Group(Group { id, text: "loop", role: Role::Loop, items: inner }));
+                    let lines = vec!["loop".to_owned()];
+                    items.push(Item::Group(Group { id, lines, role: Role::Loop, items: inner }));
                     let again: Vec<_> = last.iter().map(|exit| exit.deciding("Again")).collect();
                     let message = verdict(body).map(|(again, _)| again);
                     self.connect(&again, &start_id, message, &[], Kind::Back);
@@ -194,10 +219,10 @@ fn node(step: &StepDescription) -> Item {
         Placement::Aggregator => Role::Aggregator,
         Placement::Collaborator => Role::Collaborator,
     };
-    Item::Node(Node { id: id(step), text: printable(&step.name), role })
+    Item::Node(Node { id: id_of(step), text: printable(&step.name), role })
 }
 
-fn id(step: &StepDescription) -> String {
+fn id_of(step: &StepDescription) -> String {
     format!("step_{}", letters(&step.path))
 }
 

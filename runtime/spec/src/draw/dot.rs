@@ -37,10 +37,10 @@ fn items(list: &[Item], depth: usize, text: &mut String) {
                     "{indent}{id} [label={label}, shape={shape}, fillcolor=\"{fill}\", color=\"{line}\"];"
                 )
             }
-            Item::Group(Group { id, text: label, role, items: inner }) => {
+            Item::Group(Group { id, lines, role, items: inner }) => {
                 let (_, _, line) = look(*role);
                 let style = if *role == Role::Loop { "dashed" } else { "solid" };
-                let label = quoted(&[(*label).to_owned()]);
+                let label = quoted(lines);
                 let _ = writeln!(text, "{indent}subgraph cluster_{id} {{");
                 let _ = writeln!(text, "{indent}    label={label}; style={style}; color=\"{line}\";");
                 items(inner, depth + 1, text);
@@ -69,6 +69,7 @@ fn look(role: Role) -> (&'static str, &'static str, &'static str) {
         Role::Collaborator => ("box3d", "#dcfce7", "#15803d"),
         Role::Loop => ("circle", "#f8fafc", "#64748b"),
         Role::Choice => ("diamond", "#fef9c3", "#a16207"),
+        Role::Secure => ("box", "#faf5ff", "#7e22ce"),
     }
 }
 

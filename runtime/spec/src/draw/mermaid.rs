@@ -25,6 +25,9 @@ pub(super) fn draw(flow: &FlowDescription) -> String {
     items(&diagram.items, 1, &mut text);
     diagram.edges.iter().for_each(|each| edge(each, &mut text));
     text.push_str(STYLES);
+    if text.contains("subgraph secure_") {
+        text.push_str("    classDef secure fill:#faf5ff,stroke:#7e22ce,color:#0f172a\n");
+    }
     text
 }
 
@@ -37,8 +40,8 @@ fn items(list: &[Item], depth: usize, text: &mut String) {
                 let (open, close) = shape(*role);
                 writeln!(text, "{indent}{id}{open}\"{}\"{close}:::{}", escape(label), class(*role))
             }
-            Item::Group(Group { id, text: label, role, items: inner }) => {
-                let _ = writeln!(text, "{indent}subgraph {id} [\"{}\"]", escape(label));
+            Item::Group(Group { id, lines, role, items: inner }) => {
+                let _ = writeln!(text, "{indent}subgraph {id} [\"{}\"]", joined(lines));
                 items(inner, depth + 1, text);
                 writeln!(text, "{indent}end\n{indent}class {id} {}", class(*role))
             }
@@ -52,8 +55,11 @@ fn edge(Edge { from, to, lines, kind }: &Edge, text: &mut String) {
         Kind::Crossing => "==>",
         Kind::Back => "-.->",
     };
-    let label: Vec<_> = lines.iter().map(|line| escape(line)).collect();
-    let _ = writeln!(text, "    {from} {arrow}|\"{}\"| {to}", label.join("<br/>"));
+    let _ = writeln!(text, "    {from} {arrow}|\"{}\"| {to}", joined(lines));
+}
+
+fn joined(lines: &[String]) -> String {
+    lines.iter().map(|line| escape(line)).collect::<Vec<_>>().join("<br/>")
 }
 
 fn shape(role: Role) -> (&'static str, &'static str) {
@@ -63,6 +69,8 @@ fn shape(role: Role) -> (&'static str, &'static str) {
         Role::Collaborator => ("(", ")"),
         Role::Loop => ("((", "))"),
         Role::Choice => ("{", "}"),
+        // Only a group has this role.
+        Role::Secure => ("[", "]"),
     }
 }
 
@@ -73,6 +81,7 @@ fn class(role: Role) -> &'static str {
         Role::Collaborator => "collaborator",
         Role::Loop => "loop",
         Role::Choice => "choice",
+        Role::Secure => "secure",
     }
 }
 

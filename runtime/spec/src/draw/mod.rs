@@ -12,7 +12,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::description::{BlockDescription, FlowDescription};
+use crate::description::{BlockDescription, FlowDescription, StepDescription};
+use crate::graph::Part;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
 
@@ -101,17 +102,29 @@ fn confidentiality(flow: &FlowDescription) -> (&'static str, &'static str) {
 }
 
 /// The policies of a fan-out, one a line.
-fn policies(quorum: Quorum, deadline: Option<Duration>) -> Vec<String> {
-    let mut policies = vec![format!("quorum: {quorum}")];
+fn policies(part: Part, quorum: Quorum, deadline: Option<Duration>) -> Vec<String> {
+    let mut policies = vec![match part {
+        Part::Flow => format!("quorum: {quorum}"),
+        Part::Setup | Part::Inputs => format!("quorum: {quorum}, and the protocol's"),
+        Part::Unmasking => "quorum: the protocol's".to_owned(),
+    }];
     policies.extend(deadline.map(|limit| format!("deadline: {limit:?}")));
     policies
+}
+
+/// What a fan-out sends. Into the task of a secure join goes the message for the user's steps too.
+fn sent(part: Part, task: &[StepDescription]) -> String {
+    let first = task.first();
+    let users = task.iter().find(|step| part == Part::Inputs && !step.hidden);
+    let messages: Vec<_> = first.into_iter().chain(users).map(|step| label(Some(&step.input))).collect();
+    messages.join(", ")
 }
 
 /// What a block gives to the next one: for a loop, what it is done with.
 fn output(block: &BlockDescription) -> Option<&Schema> {
     match block {
         BlockDescription::Step(step) => Some(&step.output),
-        BlockDescription::Fan { join, .. } => Some(&join.output),
+        BlockDescription::Fan { join, .. } | BlockDescription::Secure { join, .. } => Some(&join.output),
         BlockDescription::Repeat { body, .. } => verdict(body).map(|(_, done)| done),
         BlockDescription::Branch { yes, no, .. } => {
             yes.last().and_then(output).or_else(|| no.last().and_then(output))
@@ -125,6 +138,12 @@ fn verdict(body: &[BlockDescription]) -> Option<(&Schema, &Schema)> {
         [again, done] => Some((again, done)),
         _ => None,
     }
+}
+
+/// The parameters of a protocol, in one line.
+fn parameters(parameters: &[(&'static str, String)]) -> String {
+    let parameters = parameters.iter().map(|(name, value)| printable(&format!("{name}: {value}")));
+    parameters.collect::<Vec<_>>().join(", ")
 }
 
 /// The label of a schema, or of nothing.

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::{confidentiality, label, output, policies, printable, text, verdict};
+use super::{confidentiality, label, output, parameters, policies, printable, sent, text, verdict};
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
 
@@ -57,6 +57,10 @@ const STYLE: &str = "\
     .border{stroke:#cbd5e1;stroke-width:1.5;stroke-dasharray:7 5}\
     .arm{stroke:#64748b;stroke-width:1.2;stroke-dasharray:5 4}";
 
+/// Only where there is a secure join.
+const SECURE_STYLE: &str =
+    ".parameter{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#6b21a8}";
+
 pub(super) fn draw(flow: &FlowDescription) -> String {
     let (word, meaning) = confidentiality(flow);
     let mut widths = Widths::default();
@@ -75,10 +79,11 @@ pub(super) fn draw(flow: &FlowDescription) -> String {
 
     let (left, right, border) = (page.spine, page.lane, page.border);
     let half = page.half;
+    let secure = if page.front.contains("class=\"parameter\"") { SECURE_STYLE } else { "" };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\">\n\
-         <title>Flow {}</title>\n<desc>{}</desc>\n<style>{STYLE}</style>\n\
+         <title>Flow {}</title>\n<desc>{}</desc>\n<style>{STYLE}{secure}</style>\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n",
         escape(&heading),
         escape(&text::draw(flow)),
@@ -138,12 +143,20 @@ impl Widths {
                     self.name(&one.name);
                     step(one, &mut self.aggregator);
                 }
-                BlockDescription::Fan { task, quorum, deadline, join, .. } => {
+                BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
                     task.iter().chain([join]).for_each(|step| self.name(&step.name));
                     task.iter().for_each(|each| step(each, &mut self.collaborator));
-                    let ends = [task.first().map(|step| &step.input), task.last().map(|step| &step.output)];
-                    let labels = ends.map(label).into_iter().chain(policies(*quorum, *deadline));
+                    let ends = [sent(*part, task), label(task.last().map(|step| &step.output))];
+                    let labels = ends.into_iter().chain(policies(*part, *quorum, *deadline));
                     self.crossing = labels.map(|text| letters(&text)).fold(self.crossing, usize::max);
+                }
+                BlockDescription::Secure { parameters: given, blocks, join, .. } => {
+                    self.blocks(blocks, depth + 1);
+                    self.name(&join.name);
+                    let longest =
+                        given.iter().map(|each| letters(&parameters(std::slice::from_ref(each)))).max();
+                    self.aggregator = self.aggregator.max(longest.unwrap_or(0));
+                    step(join, &mut self.aggregator);
                 }
                 BlockDescription::Repeat { body, .. } => {
                     self.blocks(body, depth + 1);
@@ -229,8 +242,19 @@ impl Page {
                     self.descend(self.exit + ARROW, Some(&step.input), true);
                     self.step(step);
                 }
-                BlockDescription::Fan { task, quorum, deadline, join, .. } => {
-                    self.fan(task, &policies(*quorum, *deadline), join);
+                BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
+                    self.fan(&sent(*part, task), task, &policies(*part, *quorum, *deadline), join);
+                }
+                BlockDescription::Secure { protocol, parameters: given, blocks, join, .. } => {
+                    self.secure(
+                        &format!("secure join by {}", printable(protocol)),
+                        given,
+                        blocks,
+                        depth,
+                        before,
+                    );
+                    self.descend(self.exit + ARROW, Some(&join.input), true);
+                    self.step(join);
                 }
                 BlockDescription::Repeat { body, .. } => self.repeat(body, depth, before),
                 BlockDescription::Branch { yes, no, .. } => self.branch(yes, no, depth, before),
@@ -245,10 +269,10 @@ impl Page {
         self.exit = self.y;
     }
 
-    fn fan(&mut self, task: &[StepDescription], policies: &[String], join: &StepDescription) {
+    fn fan(&mut self, sent: &str, task: &[StepDescription], policies: &[String], join: &StepDescription) {
         let (spine, lane, half) = (self.spine, self.lane, self.half);
         // Out: down from the aggregator's step and across to the first row of the task.
-        let message = self.decide(task.first().map(|step| &step.input));
+        let message = self.decide(sent.to_owned());
         let top = self.exit + CROSSING;
         let row = top + BOX_HEIGHT / 2;
         self.path("crossing", &[(spine, self.exit), (spine, row), (lane - half - 4, row)]);
@@ -295,6 +319,30 @@ impl Page {
         self.step(join);
         // The policies reach below the join; what follows stands below them.
         self.y = self.y.max(y - 8);
+    }
+
+    /// The protocol of a secure join, with the user's steps among its own.
+    fn secure<'a>(
+        &mut self,
+        title: &str,
+        given: &[(&'static str, String)],
+        blocks: &'a [BlockDescription],
+        depth: usize,
+        before: Option<&'a Schema>,
+    ) {
+        let top = self.y.max(self.exit + 16);
+        // One parameter a line, beside the line of control.
+        for (position, parameter) in given.iter().enumerate() {
+            let text = parameters(std::slice::from_ref(parameter));
+            self.words("parameter", self.spine + 10, top + TAB + 12 + 15 * position, &text);
+        }
+        self.descend(top + TAB + 16 + 15 * given.len(), before, false);
+        self.blocks(blocks, depth + 1, before);
+        let sum = blocks.last().and_then(output);
+        self.descend((self.exit + 20).max(self.y + 12), sum, false);
+        self.frame(title, depth, top);
+        // The line goes on from the frame.
+        self.exit = self.y - BETWEEN_FRAMES;
     }
 
     fn repeat(&mut self, body: &[BlockDescription], depth: usize, before: Option<&Schema>) {
@@ -359,7 +407,7 @@ impl Page {
     fn descend(&mut self, to: usize, message: Option<&Schema>, arrow: bool) {
         let to = to.max(self.y);
         let said = arrow || !self.decided.is_empty();
-        let text = self.decide(message);
+        let text = self.decide(label(message));
         let (spine, from) = (self.spine, self.exit);
         if arrow {
             self.path("local", &[(spine, from), (spine, to - 3)]);
@@ -378,9 +426,9 @@ impl Page {
     }
 
     /// What is written on the next arrow; what was decided is said once.
-    fn decide(&mut self, message: Option<&Schema>) -> String {
+    fn decide(&mut self, message: String) -> String {
         let decided = std::mem::take(&mut self.decided);
-        let words: Vec<_> = decided.into_iter().map(str::to_owned).chain([label(message)]).collect();
+        let words: Vec<_> = decided.into_iter().map(str::to_owned).chain([message]).collect();
         words.join(" ")
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{confidentiality, label, output, policies, printable, verdict};
+use super::{confidentiality, label, output, parameters, policies, printable, sent, verdict};
 use crate::description::{BlockDescription, FlowDescription, StepDescription};
 use crate::schema::Schema;
 
@@ -38,14 +38,22 @@ impl Page {
         for block in blocks {
             match block {
                 BlockDescription::Step(step) => self.step(indent, step),
-                BlockDescription::Fan { task, quorum, deadline, join, .. } => {
-                    let (first, last) = (task.first(), task.last());
-                    let sent = label(first.map(|step| &step.input));
-                    self.line(indent, format!("══▶ {sent} to each collaborator addressed"));
+                BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
+                    let last = task.last();
+                    self.line(indent, format!("══▶ {} to each collaborator addressed", sent(*part, task)));
                     task.iter().for_each(|step| self.step(&format!("{indent}    "), step));
                     let returned = label(last.map(|step| &step.output));
-                    let policies = policies(*quorum, *deadline).join(", ");
+                    let policies = policies(*part, *quorum, *deadline).join(", ");
                     self.line(indent, format!("◀══ {returned} to the aggregator ({policies})"));
+                    self.step(indent, join);
+                }
+                BlockDescription::Secure { protocol, parameters: given, blocks, join, .. } => {
+                    self.line(
+                        indent,
+                        format!("secure join by {} ({})", printable(protocol), parameters(given)),
+                    );
+                    self.blocks(&format!("{indent}│ "), blocks, before);
+                    self.line(indent, format!("└ {}", label(Some(&join.input))));
                     self.step(indent, join);
                 }
                 BlockDescription::Repeat { body, .. } => {

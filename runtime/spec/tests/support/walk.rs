@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use veilflow::graph::{Addressed, Block, Fan, Graph, NodeInfo, Payload, Value};
+use veilflow::graph::{Addressed, Block, Fan, Given, Graph, Hidden, NodeInfo, Part, Payload, Secure, Value};
 use veilflow::prelude::*;
 use veilflow::{Cancellation, Device, Message, Origin, Signal, SignalSink};
 
@@ -21,8 +21,10 @@ pub(crate) fn run<A, C, P: Message, R: Message>(
     params: P,
 ) -> Result<R> {
     flow.check()?;
-    let collaborators = collaborators.into_iter().map(|(name, state)| (Name::from(name), state)).collect();
-    let mut walk = Walk { aggregator, collaborators, loops: Vec::new() };
+    let seat = |(name, state)| (Name::from(name), (state, Hidden::default()));
+    let collaborators = collaborators.into_iter().map(seat).collect();
+    let mut walk =
+        Walk { aggregator, hidden: Hidden::default(), collaborators, loops: Vec::new(), message: None };
     let graph: &Graph<A, C> = flow.graph();
     let report = walk.blocks(graph.blocks(), Box::new(params))?;
     report.downcast().map(|report| *report).map_err(|_| StepError::msg("the report is of another type"))
@@ -30,8 +32,11 @@ pub(crate) fn run<A, C, P: Message, R: Message>(
 
 struct Walk<A, C> {
     aggregator: A,
-    collaborators: BTreeMap<Name, C>,
+    hidden: Hidden,
+    collaborators: BTreeMap<Name, (C, Hidden)>,
     loops: Vec<u32>,
+    /// The message of the secure join that is walked.
+    message: Option<Given>,
 }
 
 impl<A, C> Walk<A, C> {
@@ -51,9 +56,10 @@ impl<A, C> Walk<A, C> {
             value = match block {
                 Block::Step(node) => {
                     let cx = self.context("aggregator", node.info());
-                    node.step()(&mut self.aggregator, value, &cx)?
+                    node.step()(&mut self.aggregator, &mut self.hidden, value, &cx)?
                 }
                 Block::Fan(fan) => self.fan(fan, value)?,
+                Block::Secure(secure) => self.secure(secure, value)?,
                 Block::Repeat(repeat) => {
                     self.loops.push(0);
                     let done = loop {
@@ -76,8 +82,20 @@ impl<A, C> Walk<A, C> {
         Ok(value)
     }
 
-    fn fan(&mut self, fan: &Fan<A, C>, value: Value) -> Result<Value> {
-        let payloads: BTreeMap<Name, Payload> = match fan.address(value)? {
+    fn secure(&mut self, secure: &Secure<A, C>, value: Value) -> Result<Value> {
+        let payloads = self.payloads(secure.address(value)?);
+        secure.needs(payloads.len())?;
+        let (message, opening) = secure.open(payloads)?;
+        self.message = Some(message);
+        let sum = self.blocks(secure.blocks(), opening)?;
+        secure.close_server()(&mut self.hidden);
+        self.collaborators.values_mut().for_each(|(_, hidden)| secure.close_client()(hidden));
+        let cx = self.context("aggregator", secure.join().info());
+        secure.join().step()(&mut self.aggregator, &mut self.hidden, sum, &cx)
+    }
+
+    fn payloads(&self, addressed: Addressed) -> BTreeMap<Name, Payload> {
+        match addressed {
             Addressed::All(shared) => {
                 let all = self.collaborators.keys().cloned();
                 all.map(|name| (name, Payload::Shared(Arc::clone(&shared)))).collect()
@@ -88,22 +106,31 @@ impl<A, C> Walk<A, C> {
             Addressed::Each(values) => {
                 values.into_iter().map(|(name, value)| (name, Payload::Owned(value))).collect()
             }
-        };
+        }
+    }
+
+    fn fan(&mut self, fan: &Fan<A, C>, value: Value) -> Result<Value> {
+        let payloads = self.payloads(fan.address(value)?);
         let mut arrived = BTreeMap::new();
         for (name, mut payload) in payloads {
+            if let (Part::Inputs, Some(message)) = (fan.part(), self.message.clone()) {
+                payload = Payload::Entering { setup: Box::new(payload), message };
+            }
             for node in fan.task().iter() {
                 let cx = self.context(name.as_str(), node.info());
                 let unknown = || StepError::msg(format!("no collaborator is called {name}"));
-                let site = self.collaborators.get_mut(&name).ok_or_else(unknown)?;
-                payload = Payload::Owned(node.step()(site, payload, &cx)?);
+                let (site, hidden) = self.collaborators.get_mut(&name).ok_or_else(unknown)?;
+                payload = Payload::Owned(node.step()(site, hidden, payload, &cx)?);
             }
             match payload {
                 Payload::Owned(value) => arrived.insert(name, value),
-                Payload::Shared(_) => return Err(StepError::msg("a task without a step")),
+                Payload::Shared(_) | Payload::Entering { .. } => {
+                    return Err(StepError::msg("a task without a step"));
+                }
             };
         }
         let join = fan.join();
         let cx = self.context("aggregator", join.info());
-        join.step()(&mut self.aggregator, fan.gather(arrived, Vec::new())?, &cx)
+        join.step()(&mut self.aggregator, &mut self.hidden, fan.gather(arrived, Vec::new())?, &cx)
     }
 }

@@ -1,0 +1,108 @@
+//! SecAgg's hidden participant at a site.
+
+use veilflow_secagg::{
+    Client, ClientPolicy, Input, InputId, MaskInputClient, MemoryJournal, ModelDigest, Parameters, Plan,
+    ReceiveSharesClient, ShareKeysClient, UnmaskClient,
+};
+use veilflow_spec::{Context, HiddenRole, MessageDigest, Parts, Result, SecureSum};
+
+use super::messages::{
+    AddressedShares, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, SealedShares, Survivors,
+};
+use super::{out_of_order, plan, protocol};
+
+/// SecAgg's hidden participant at a site: its secrets never leave it, and outlast no session.
+pub struct SecAggClient {
+    parameters: Parameters,
+    policy: ClientPolicy,
+    /// What this site masked before, so that it masks the input of one place in the run once. It outlasts sessions.
+    journal: MemoryJournal,
+    secrets: Secrets,
+    /// What the site was given in this session.
+    message: Option<MessageDigest>,
+}
+
+/// How far the running session has come. Each step takes what the step before left.
+enum Secrets {
+    None,
+    Keys(Box<ShareKeysClient>),
+    OwnShares(Box<ReceiveSharesClient>),
+    EverybodysShares(Box<MaskInputClient>),
+    Masked(Box<UnmaskClient>),
+}
+
+impl SecAggClient {
+    pub(super) fn new(parameters: Parameters, policy: ClientPolicy) -> Self {
+        let (journal, secrets) = (MemoryJournal::new(), Secrets::None);
+        Self { parameters, policy, journal, secrets, message: None }
+    }
+
+    fn take(&mut self) -> Secrets {
+        std::mem::replace(&mut self.secrets, Secrets::None)
+    }
+
+    /// Round 0: two fresh key pairs. The secrets of an earlier session end here, if they are still there.
+    pub(super) fn generate_keys<T: SecureSum>(
+        &mut self,
+        new: &NewSession,
+        cx: &Context,
+    ) -> Result<PublicKeys> {
+        self.close();
+        let plan: Plan = plan::<T>(&self.parameters, new.clients)?;
+        let client = Client::new(cx.participant().as_str(), plan, self.policy).map_err(protocol)?;
+        let (keys, message) = client.advertise_keys(new.session, &mut self.journal).map_err(protocol)?;
+        self.secrets = Secrets::Keys(Box::new(keys));
+        Ok(PublicKeys(message))
+    }
+
+    /// Round 1: shares of its two secrets leave, each sealed for the one site that keeps it.
+    pub(super) fn share_keys(&mut self, roster: &Roster, _cx: &Context) -> Result<SealedShares> {
+        let Secrets::Keys(keys) = self.take() else { return Err(out_of_order("share_keys")) };
+        let (own_shares, message) = keys.share_keys(&roster.0).map_err(protocol)?;
+        self.secrets = Secrets::OwnShares(Box::new(own_shares));
+        Ok(SealedShares(message))
+    }
+
+    /// Round 1: opens the shares that the others sealed for this site. They stay.
+    pub(super) fn receive_shares(&mut self, shares: AddressedShares, _cx: &Context) -> Result<()> {
+        let Secrets::OwnShares(own) = self.take() else { return Err(out_of_order("receive_shares")) };
+        self.secrets = Secrets::EverybodysShares(Box::new(own.receive_shares(&shares.0).map_err(protocol)?));
+        Ok(())
+    }
+
+    /// What the site was given: its masks cancel only among sites that were given the same.
+    pub(super) fn bind(&mut self, message: MessageDigest) {
+        self.message = Some(message);
+    }
+
+    /// Round 2: the weight, the scalars and the vector leave as one masked vector.
+    pub(super) fn mask<T: SecureSum>(&mut self, input: &T, cx: &Context) -> Result<MaskedInput> {
+        let (Secrets::EverybodysShares(shares), Some(message)) = (self.take(), self.message.take()) else {
+            return Err(out_of_order("mask"));
+        };
+        let parts = Parts::of(input)?;
+        let input = Input { weight: input.weight(), scalars: parts.scalars(), vector: parts.vector() };
+        let model = ModelDigest::from_bytes(*message.as_bytes());
+        // One place of the run: whatever the server calls the session, its input is masked once.
+        let turns: Vec<u8> = cx.loops().iter().flat_map(|turn| turn.to_be_bytes()).collect();
+        let place =
+            InputId::of_parts([&b"secure-join"[..], cx.origin().path.as_bytes(), &turns, message.as_bytes()]);
+        let masked = shares.mask_input(model, place, &input, &mut cx.rng(), &mut self.journal);
+        let (unmask, message) = masked.map_err(protocol)?;
+        self.secrets = Secrets::Masked(Box::new(unmask));
+        Ok(MaskedInput(message))
+    }
+
+    /// Round 4: one share for each other site, of its seed if its input is in the sum and of its masking key if not.
+    pub(super) fn unmask(&mut self, survivors: &Survivors, _cx: &Context) -> Result<RevealedShares> {
+        let Secrets::Masked(masked) = self.take() else { return Err(out_of_order("unmask")) };
+        Ok(RevealedShares(masked.unmask(&survivors.0).map_err(protocol)?))
+    }
+}
+
+impl HiddenRole for SecAggClient {
+    fn close(&mut self) {
+        self.secrets = Secrets::None;
+        self.message = None;
+    }
+}

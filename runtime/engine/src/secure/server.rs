@@ -1,0 +1,171 @@
+//! SecAgg's hidden participant at the aggregator.
+
+use veilflow_secagg::{
+    AdvertiseKeysServer, Error, MaskedInputServer, ModelDigest, Parameters, Session, ShareKeysServer,
+    UnmaskServer,
+};
+use veilflow_spec::{
+    Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
+    SecureSum, Sum,
+};
+
+use super::messages::{
+    AddressedShares, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, SealedShares, Survivors,
+};
+use super::{out_of_order, plan, protocol};
+
+/// SecAgg's hidden participant at the aggregator. It never holds anything of one site but what the messages say.
+pub struct SecAggServer {
+    parameters: Parameters,
+    /// The last session; the next one has the same id and a higher round.
+    session: Session,
+    opened: bool,
+    stage: Stage,
+    message: Option<MessageDigest>,
+    /// Those whom the session lost before its sum was made.
+    lost: Vec<Missing>,
+}
+
+/// How far the running session has come.
+enum Stage {
+    None,
+    Advertising(AdvertiseKeysServer),
+    Sharing(ShareKeysServer),
+    Masking(MaskedInputServer),
+    Unmasking(UnmaskServer),
+}
+
+impl SecAggServer {
+    pub(super) fn new(parameters: Parameters) -> Result<Self> {
+        let session = Session::generate(0).map_err(protocol)?;
+        let (stage, lost) = (Stage::None, Vec::new());
+        Ok(Self { parameters, session, opened: false, stage, message: None, lost })
+    }
+
+    fn take(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::None)
+    }
+
+    /// Those who did not come back, or sent what the protocol refuses: dropouts both.
+    fn lose<T>(
+        &mut self,
+        step: &str,
+        inputs: Inputs<T>,
+        mut receive: impl FnMut(&Name, T) -> Result<(), Error>,
+    ) -> usize {
+        let mut received = 0;
+        self.lost.extend_from_slice(inputs.missing());
+        for (name, message) in inputs {
+            match receive(&name, message) {
+                Ok(()) => received += 1,
+                Err(error) => {
+                    let code = error.code().to_owned();
+                    let cause = Cause::Failed { step: step.to_owned(), code, text: None };
+                    self.lost.push(Missing { participant: name, cause });
+                }
+            }
+        }
+        received
+    }
+
+    /// Names the session: the id of this run and join, and a round that only goes up.
+    pub(super) fn open_session<T: SecureSum>(
+        &mut self,
+        opening: Opening,
+        cx: &Context,
+    ) -> Result<Foreach<NewSession>> {
+        self.close();
+        let clients = opening.invited().len();
+        let plan = plan::<T>(&self.parameters, clients)?;
+        if self.opened {
+            self.session = self.session.with_round(self.session.round().saturating_add(1));
+        } else {
+            self.opened = true;
+            let error = plan.max_error_of_mean(clients, clients as u64 * self.parameters.max_weight());
+            let threshold = plan.threshold();
+            cx.note(format_args!(
+                "secure aggregation of {clients} sites, threshold {threshold}; a mean is exact to {error:.1e}"
+            ));
+            if plan.min_cohort() == 2 {
+                cx.note("min-cohort 2: where only two sites are in a sum, each can compute the other's part of it");
+            }
+        }
+        let invited = opening.invited().iter().map(Name::to_string);
+        let server = AdvertiseKeysServer::new(self.session, plan, invited).map_err(protocol)?;
+        self.message = Some(opening.message());
+        self.stage = Stage::Advertising(server);
+        Ok(Foreach::only(opening.invited(), NewSession { session: self.session, clients }))
+    }
+
+    /// Round 0: the public keys of all, for each of them.
+    pub(super) fn freeze_roster(
+        &mut self,
+        keys: Inputs<PublicKeys>,
+        _cx: &Context,
+    ) -> Result<Foreach<Roster>> {
+        let Stage::Advertising(mut server) = self.take() else { return Err(out_of_order("freeze_roster")) };
+        self.lose("generate_keys", keys, |name, PublicKeys(message)| server.receive(name.as_str(), message));
+        let (server, roster) = server.freeze().map_err(protocol)?;
+        self.stage = Stage::Sharing(server);
+        let members: Vec<Name> = roster.names().map(Name::from).collect();
+        Ok(Foreach::only(members, Roster(roster)))
+    }
+
+    /// Round 1: the sealed shares, sorted by the site that each is addressed to.
+    pub(super) fn deliver_shares(
+        &mut self,
+        shares: Inputs<SealedShares>,
+        _cx: &Context,
+    ) -> Result<Foreach<AddressedShares>> {
+        let Stage::Sharing(mut server) = self.take() else { return Err(out_of_order("deliver_shares")) };
+        self.lose("share_keys", shares, |name, SealedShares(message)| server.receive(name.as_str(), message));
+        let (server, addressed) = server.deliver().map_err(protocol)?;
+        self.stage = Stage::Masking(server);
+        Ok(Foreach::each(addressed.into_iter().map(|(name, shares)| (name, AddressedShares(shares)))))
+    }
+
+    /// Round 2: adds up the masked inputs. Those who are in the sum are told who is.
+    pub(super) fn add_up(
+        &mut self,
+        inputs: Inputs<MaskedInput>,
+        _cx: &Context,
+    ) -> Result<Foreach<Survivors>> {
+        let Stage::Masking(mut server) = self.take() else { return Err(out_of_order("add_up")) };
+        self.lose("mask", inputs, |name, MaskedInput(message)| server.receive(name.as_str(), message));
+        let (server, survivors) = server.announce().map_err(protocol)?;
+        self.stage = Stage::Unmasking(server);
+        let names: Vec<Name> = survivors.names().map(Name::from).collect();
+        Ok(Foreach::only(names, Survivors(survivors)))
+    }
+
+    /// Round 4: takes the masks off the sum.
+    pub(super) fn reconstruct<T: SecureSum>(
+        &mut self,
+        shares: Inputs<RevealedShares>,
+        cx: &Context,
+    ) -> Result<Sum<T>> {
+        let (Stage::Unmasking(mut server), Some(message)) = (self.take(), self.message) else {
+            return Err(out_of_order("reconstruct"));
+        };
+        // Who is missing from here on is in the sum all the same.
+        let lost = std::mem::take(&mut self.lost);
+        let unmasked = self
+            .lose("unmask", shares, |name, RevealedShares(message)| server.receive(name.as_str(), message));
+        let aggregate = server.aggregate(ModelDigest::from_bytes(*message.as_bytes())).map_err(protocol)?;
+        let survivors: Vec<_> = aggregate.survivors().iter().map(|name| Name::from(name.as_str())).collect();
+        cx.metric("masked", survivors.len() as f64);
+        cx.metric("dropped", lost.len() as f64);
+        cx.metric("unmasked", unmasked as f64);
+        let mut means = Means::new(aggregate.scalars(), aggregate.mean());
+        let total_weight = aggregate.total_weight();
+        Ok(Sum::new(T::read(total_weight, &mut means)?, total_weight, survivors, lost))
+    }
+}
+
+impl HiddenRole for SecAggServer {
+    fn close(&mut self) {
+        self.stage = Stage::None;
+        self.message = None;
+        self.lost.clear();
+    }
+}

@@ -1,0 +1,140 @@
+//! What no runtime can bring about: sites that were given different messages, steps out of their order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use veilflow_secagg::{
+    AdvertiseKeysServer, ClientPolicy, MaskedInputServer, ModelDigest, Parameters, Session, UnmaskServer,
+};
+use veilflow_spec::{
+    Cancellation, Context, Device, HiddenRole, Message, MessageDigest, Origin, Placement, SecureSum, Signal,
+    SignalSink,
+};
+
+use super::messages::{
+    AddressedShares, MaskedInput, NewSession, PublicKeys, Roster, SealedShares, Survivors,
+};
+use super::{SecAggClient, plan};
+
+#[derive(Clone, Serialize, Deserialize, Message, SecureSum)]
+struct Update {
+    loss: f64,
+    #[secure_sum(weight)]
+    examples: u64,
+}
+
+struct Nowhere;
+
+impl SignalSink for Nowhere {
+    fn signal(&self, _: &Origin, _: Signal) {}
+}
+
+fn context(name: &str, turn: u32) -> Context {
+    let origin = Origin {
+        participant: name.into(),
+        placement: Placement::Collaborator,
+        step: "join.mask".into(),
+        path: "0.secure.3.1".into(),
+        loops: [turn].into(),
+    };
+    Context::new(origin, 7, (1, Device::Cpu), Cancellation::new(), Arc::new(Nowhere))
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+type Clients = BTreeMap<&'static str, SecAggClient>;
+
+fn clients() -> Clients {
+    NAMES.map(|name| (name, SecAggClient::new(Parameters::new(), ClientPolicy::default()))).into()
+}
+
+/// A session up to its shares.
+fn share(clients: &mut Clients, session: Session) -> MaskedInputServer {
+    let plan = plan::<Update>(&Parameters::new(), NAMES.len()).unwrap();
+    let mut server = AdvertiseKeysServer::new(session, plan, NAMES).unwrap();
+    for (name, client) in clients.iter_mut() {
+        let new = NewSession { session, clients: NAMES.len() };
+        let PublicKeys(keys) = client.generate_keys::<Update>(&new, &context(name, 0)).unwrap();
+        server.receive(name, keys).unwrap();
+    }
+    let (mut server, roster) = server.freeze().unwrap();
+    let roster = Roster(roster);
+    for (name, client) in clients.iter_mut() {
+        let SealedShares(shares) = client.share_keys(&roster, &context(name, 0)).unwrap();
+        server.receive(name, shares).unwrap();
+    }
+    let (server, mut addressed) = server.deliver().unwrap();
+    for (name, client) in clients.iter_mut() {
+        let shares = AddressedShares(addressed.remove(*name).unwrap());
+        client.receive_shares(shares, &context(name, 0)).unwrap();
+    }
+    server
+}
+
+/// Masks at each site, which was given its number, and sums.
+fn sum(clients: &mut Clients, mut server: MaskedInputServer, given: [u32; 3]) -> UnmaskServer {
+    for ((name, client), given) in clients.iter_mut().zip(given) {
+        client.bind(MessageDigest::of(&given).unwrap());
+        let MaskedInput(masked) =
+            client.mask(&Update { loss: 0.5, examples: 1000 }, &context(name, 0)).unwrap();
+        server.receive(name, masked).unwrap();
+    }
+    let (mut server, survivors) = server.announce().unwrap();
+    let survivors = Survivors(survivors);
+    for (name, client) in clients.iter_mut() {
+        server.receive(name, client.unmask(&survivors, &context(name, 0)).unwrap().0).unwrap();
+    }
+    server
+}
+
+fn model(given: u32) -> ModelDigest {
+    ModelDigest::from_bytes(*MessageDigest::of(&given).unwrap().as_bytes())
+}
+
+#[test]
+fn masks_of_sites_that_were_given_different_messages_do_not_cancel() {
+    let mut honest = clients();
+    let server = share(&mut honest, Session::generate(0).unwrap());
+    let mean = sum(&mut honest, server, [1, 1, 1]).aggregate(model(1)).unwrap();
+    assert!((mean.scalars()[0] - 0.5).abs() < 1e-4);
+
+    let mut told_apart = clients();
+    let server = share(&mut told_apart, Session::generate(0).unwrap());
+    let wrong = sum(&mut told_apart, server, [1, 1, 2]).aggregate(model(1));
+    // Noise, which is mostly no plausible sum at all.
+    assert!(wrong.is_err() || (wrong.unwrap().scalars()[0] - 0.5).abs() > 1e-4);
+}
+
+#[test]
+fn one_place_of_a_run_is_masked_once_whatever_the_session_is_called() {
+    let mut clients = clients();
+    let server = share(&mut clients, Session::generate(0).unwrap());
+    sum(&mut clients, server, [1, 1, 1]);
+    clients.values_mut().for_each(HiddenRole::close);
+    share(&mut clients, Session::generate(0).unwrap());
+    let client = clients.get_mut("a").unwrap();
+    client.bind(MessageDigest::of(&1_u32).unwrap());
+    let error = client.mask(&Update { loss: 0.5, examples: 1000 }, &context("a", 0)).unwrap_err();
+    assert_eq!(error.code(), "input-already-masked");
+}
+
+#[test]
+fn after_a_session_is_closed_no_step_of_it_goes_on() {
+    let mut clients = clients();
+    share(&mut clients, Session::generate(0).unwrap());
+    let client = clients.get_mut("a").unwrap();
+    client.bind(MessageDigest::of(&1_u32).unwrap());
+    client.close();
+    let error = client.mask(&Update { loss: 0.5, examples: 1000 }, &context("a", 0)).unwrap_err();
+    assert_eq!(error.code(), "out-of-order");
+}
+
+#[test]
+fn without_what_a_site_was_given_nothing_is_masked() {
+    let mut clients = clients();
+    share(&mut clients, Session::generate(0).unwrap());
+    let client = clients.get_mut("a").unwrap();
+    let error = client.mask(&Update { loss: 0.5, examples: 1000 }, &context("a", 0)).unwrap_err();
+    assert_eq!(error.code(), "out-of-order");
+}

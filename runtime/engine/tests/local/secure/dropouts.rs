@@ -1,0 +1,133 @@
+//! Dropouts before each step of a secure join, down to the threshold and below it.
+
+use std::time::Duration;
+
+use veilflow_engine::{LocalRuntime, RunError};
+use veilflow_spec::{Context, Flow, Foreach, Result, Tensor};
+
+use super::support::{Server, Site, Told, Update, flow, model, runtime, secagg};
+
+const SITES: [&str; 4] = ["a", "b", "c", "d"];
+/// The steps at a site, the flow's own among the protocol's.
+const STEPS: [&str; 6] = ["generate_keys", "share_keys", "receive_shares", "train", "mask", "unmask"];
+
+fn close(got: f32, expected: f32) -> bool {
+    (got - expected).abs() < 1e-4
+}
+
+#[test]
+fn one_of_four_may_drop_out_at_any_step() {
+    for step in STEPS {
+        let told = runtime(&SITES, 2).drop_out("b", step).run(&flow(), ()).unwrap();
+        for told in &told {
+            let survives = step == "unmask";
+            let (total, squares) = if survives { (10, 30.0) } else { (8, 26.0) };
+            assert_eq!(told.survivors.len(), if survives { 4 } else { 3 }, "{step}");
+            assert_eq!(told.mean.weight, total, "{step}");
+            assert!(close(told.mean.values.values()[0], 0.25 * squares / total as f32), "{step}");
+            let name = if step == "train" { "train".to_owned() } else { format!("average.{step}") };
+            let missing = format!("b: dropped out before step `{name}` (simulated)");
+            assert_eq!(told.missing, if survives { vec![] } else { vec![missing] }, "{step}");
+        }
+        assert_eq!(told.len(), 2, "who dropped out takes part again");
+    }
+}
+
+#[test]
+fn below_the_threshold_the_error_names_who_is_missing_since_when() {
+    for step in STEPS {
+        let runtime = runtime(&SITES, 1).drop_out("a", "generate_keys").drop_out("d", step);
+        let error = runtime.run(&flow(), ()).unwrap_err();
+        let RunError::BelowQuorum { addressed: 4, needed: 3, round: 0, missing, .. } = &error else {
+            panic!("{step}: {error}")
+        };
+        let names: Vec<_> = missing.iter().map(|missing| missing.participant.as_str()).collect();
+        assert_eq!(names, ["a", "d"], "{step}");
+        assert!(error.to_string().contains("`average."), "{error}");
+    }
+}
+
+#[test]
+fn without_a_quorum_all_must_be_in_the_sum() {
+    let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("all", 1)
+        .start(Server::start)
+        .repeat(|round| round.foreach(Site::train).secure_join(secagg(), Server::average))
+        .end();
+    let error = runtime(&SITES, 1).drop_out("b", "mask").run(&flow, ()).unwrap_err();
+    assert!(matches!(&error, RunError::BelowQuorum { needed: 4, .. }), "{error}");
+    // Once the sum is made, the protocol's threshold counts.
+    assert_eq!(runtime(&SITES, 1).drop_out("b", "unmask").run(&flow, ()).unwrap()[0].mean.weight, 10);
+}
+
+struct Slow {
+    endless: bool,
+    site: Site,
+}
+
+impl Slow {
+    fn train(&mut self, model: &Tensor, cx: &Context) -> Result<Update> {
+        while self.endless && cx.round() == 0 {
+            cx.check_cancelled()?;
+            std::thread::yield_now();
+        }
+        self.site.train(model, cx)
+    }
+}
+
+#[test]
+fn who_is_late_is_not_in_the_sum() {
+    let flow: Flow<Server, Slow, (), Vec<Told>> = Flow::new("late", 1)
+        .start(Server::start)
+        .repeat(|round| {
+            let deadline = Duration::from_secs(2);
+            round.foreach(Slow::train).quorum(3).deadline(deadline).secure_join(secagg(), Server::average)
+        })
+        .end();
+    let runtime = LocalRuntime::new().aggregator(Server::new(1)).threads(4);
+    let runtime = SITES.into_iter().zip(1..).fold(runtime, |runtime, (name, weight)| {
+        runtime.collaborator(name, Slow { endless: name == "c", site: Site { weight, loss: 0.0 } })
+    });
+    let told = runtime.run(&flow, ()).unwrap();
+    assert_eq!(told[0].missing, ["c: not back within the deadline of 2s"]);
+    assert_eq!(told[0].mean.weight, 7);
+}
+
+struct Addressing(Vec<(&'static str, f32)>);
+
+impl Addressing {
+    fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<Tensor>> {
+        Ok(Foreach::each(self.0.iter().map(|(name, value)| (*name, model(*value)))))
+    }
+    fn average(&mut self, sum: veilflow_spec::Sum<Update>, _cx: &Context) -> Result<u64> {
+        Ok(sum.total_weight())
+    }
+}
+
+#[test]
+fn different_messages_and_cohorts_that_are_too_small_are_refused_before_anything_is_sent() {
+    let flow: Flow<Addressing, Site, (), u64> = Flow::new("addressed", 1)
+        .start(Addressing::start)
+        .foreach(Site::train)
+        .quorum(1)
+        .secure_join(secagg(), Addressing::average)
+        .end();
+    let run = |each: &[(&'static str, f32)]| {
+        let recorder = crate::support::Recorder::new();
+        let runtime = LocalRuntime::new().aggregator(Addressing(each.to_vec()));
+        let runtime = SITES
+            .into_iter()
+            .fold(runtime, |runtime, name| runtime.collaborator(name, Site { weight: 1, loss: 0.0 }));
+        let result = runtime.observe(recorder.clone()).run(&flow, ());
+        let sent =
+            recorder.kinds().iter().any(|kind| matches!(kind, veilflow_engine::EventKind::Sent { .. }));
+        (result, sent)
+    };
+    let (result, sent) = run(&[("a", 1.0), ("b", 1.0), ("c", 1.5)]);
+    let error = result.unwrap_err();
+    assert_eq!((error.code(), sent), ("different-messages", false), "{error}");
+    assert!(error.to_string().contains("`average` cannot start"), "{error}");
+    assert_eq!(run(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]).0.unwrap(), 3, "the same message to each is one");
+    let (result, sent) = run(&[("a", 1.0), ("b", 1.0)]);
+    assert_eq!((result.unwrap_err().code(), sent), ("too-few-clients", false));
+    assert_eq!(run(&[]).0.unwrap_err().code(), "nobody-addressed");
+}

@@ -1,0 +1,155 @@
+//! A secure join in the graph.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Result, StepError};
+use crate::graph::{Addressed, AggregatorNode, Block, Payload, Value};
+use crate::name::Name;
+use crate::secure::given::{Carried, DifferentMessages, Given};
+use crate::secure::hidden::Hidden;
+use crate::secure::protocol::Opening;
+
+/// How many collaborators a protocol needs at the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Those whose inputs are in the sum.
+    pub inputs: usize,
+    /// Those of them that still answer when the sum is unmasked.
+    pub unmasking: usize,
+}
+
+/// Closes the role of a secure join at one place.
+pub type Close = Arc<dyn Fn(&mut Hidden) + Send + Sync>;
+
+/// A fan-out to collaborators and the secure join that follows: the protocol's blocks, with the user's steps among
+/// them, and the aggregator's step. It is atomic.
+pub struct Secure<A, C> {
+    pub(crate) path: Arc<str>,
+    pub(crate) protocol: &'static str,
+    pub(crate) parameters: Arc<[(&'static str, String)]>,
+    pub(crate) address: fn(Value) -> Result<Addressed>,
+    pub(crate) carried: Carried,
+    pub(crate) needs: Arc<dyn Fn(usize) -> Result<Needs> + Send + Sync>,
+    pub(crate) blocks: Vec<Block<A, C>>,
+    pub(crate) close_server: Close,
+    pub(crate) close_client: Close,
+    pub(crate) join: AggregatorNode<A>,
+}
+
+impl<A, C> Secure<A, C> {
+    /// Where it stands in the graph.
+    pub fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    /// The protocol's name.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
+    /// The protocol's parameters.
+    pub fn parameters(&self) -> &Arc<[(&'static str, String)]> {
+        &self.parameters
+    }
+
+    /// Reads the `Foreach` that the step before returned.
+    ///
+    /// # Errors
+    /// An internal one only.
+    pub fn address(&self, value: Value) -> Result<Addressed> {
+        (self.address)(value)
+    }
+
+    /// The one message of the fan-out, and what the first of the [blocks](Self::blocks) starts from.
+    ///
+    /// # Errors
+    /// `different-messages` where those addressed would get different ones.
+    pub fn open(&self, addressed: BTreeMap<Name, Payload>) -> Result<(Given, Value)> {
+        let mut given: Option<Given> = None;
+        let invited = addressed.keys().cloned().collect();
+        for payload in addressed.into_values() {
+            let message = match payload {
+                Payload::Owned(value) => (self.carried.share)(value)?,
+                Payload::Shared(message) => message,
+                Payload::Entering { message, .. } => Arc::clone(message.message()),
+            };
+            match &given {
+                None => given = Some(Given::new(message, self.carried)),
+                Some(first) if Arc::ptr_eq(first.message(), &message) => {}
+                Some(first) => {
+                    if first.digest()? != Given::new(message, self.carried).digest()? {
+                        return Err(StepError::with_code(DifferentMessages::CODE, DifferentMessages));
+                    }
+                }
+            }
+        }
+        let given = given.ok_or_else(|| StepError::msg("a secure join that addresses nobody"))?;
+        let opening = Opening::new(invited, given.digest()?);
+        Ok((given, Box::new(opening)))
+    }
+
+    /// How many of `invited` collaborators the protocol needs.
+    ///
+    /// # Errors
+    /// Parameters under which so many cannot be summed at all.
+    pub fn needs(&self, invited: usize) -> Result<Needs> {
+        (self.needs)(invited)
+    }
+
+    /// The protocol's blocks, with the user's steps among them. The last one gives the sum.
+    pub fn blocks(&self) -> &[Block<A, C>] {
+        &self.blocks
+    }
+
+    /// Drops the session's secrets at the aggregator.
+    pub fn close_server(&self) -> &Close {
+        &self.close_server
+    }
+
+    /// Drops the session's secrets at a site.
+    pub fn close_client(&self) -> &Close {
+        &self.close_client
+    }
+
+    /// The aggregator's step, which receives the sum.
+    pub fn join(&self) -> &AggregatorNode<A> {
+        &self.join
+    }
+
+    /// Names the join, and after it the protocol's steps.
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.join.rename(name);
+        prefix(&mut self.blocks, name);
+    }
+}
+
+/// Puts the join's name in front of the protocol's steps.
+pub(crate) fn prefix<A, C>(blocks: &mut [Block<A, C>], join: &str) {
+    let name = |name: &str| format!("{join}.{}", name.rsplit('.').next().unwrap_or(name));
+    for block in blocks {
+        match block {
+            Block::Step(node) => {
+                let renamed = name(&node.info().name);
+                node.rename(&renamed);
+            }
+            Block::Fan(fan) => {
+                let mut task = fan.task.to_vec();
+                for node in task.iter_mut().filter(|node| node.info().hidden) {
+                    let renamed = name(&node.info().name);
+                    node.rename(&renamed);
+                }
+                fan.task = task.into();
+                let renamed = name(&fan.join.info().name);
+                fan.join.rename(&renamed);
+            }
+            Block::Repeat(repeat) => prefix(&mut repeat.body, join),
+            Block::Branch(fork) => {
+                prefix(&mut fork.yes, join);
+                prefix(&mut fork.no, join);
+            }
+            // A protocol has none; `check` says so.
+            Block::Secure(_) => {}
+        }
+    }
+}
