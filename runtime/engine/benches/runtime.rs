@@ -3,11 +3,6 @@
 //! All times are CPU seconds of the whole process, which hold on a busy machine. Each figure is printed with a
 //! ratio: to a floor measured in the same run, and to OpenFL 1.9, measured on the same kind of machine.
 #![allow(clippy::expect_used, clippy::print_stderr, reason = "a benchmark that cannot run says so and stops")]
-#![allow(
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "it is a benchmark, which prints what it measured"
-)]
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,10 +1,5 @@
 //! Flows on LocalRuntime: control, faults, limits and what is seen of them.
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::while_immutable_condition,
-    reason = "these are tests; their endless steps wait for a cancellation"
-)]
 
 extern crate veilflow_spec as veilflow;
 
