@@ -11,6 +11,7 @@ use veilflow_spec::{Context, Flow, Result, Tensor};
 
 use self::disclosing::Disclosing;
 use super::support::{Server, Site, Told, Update};
+use crate::support::until_cancelled;
 
 /// Panics at a weight of 3, does not come back at 4 until it is told to.
 struct Fragile(Site);
@@ -18,9 +19,8 @@ struct Fragile(Site);
 impl Fragile {
     fn train(&mut self, model: &Tensor, cx: &Context) -> Result<Update> {
         assert!(self.0.weight != 3, "half way");
-        while self.0.weight == 4 {
-            cx.check_cancelled()?;
-            std::thread::yield_now();
+        if self.0.weight == 4 {
+            until_cancelled(cx)?;
         }
         self.0.train(model, cx)
     }
