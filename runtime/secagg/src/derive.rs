@@ -31,6 +31,10 @@ impl Binding {
     pub(crate) fn new(model: &ModelDigest, plan: &[u8; 32], roster: &[u8; 32]) -> Self {
         Self(Transcript::new(domain!("binding")).bytes(model.as_bytes()).bytes(plan).bytes(roster).hash())
     }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// The key under which one share travels in one direction: used for one message.

@@ -6,7 +6,9 @@ use std::io;
 
 use thiserror::Error as ThisError;
 
-use crate::{digest::InputId, quantize::InputError, sealing::ShareKind, session::Session};
+use crate::{
+    digest::InputId, quantize::InputError, sealing::ShareKind, security::Security, session::Session,
+};
 
 /// A round of the protocol, as errors name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +20,8 @@ pub enum Stage {
     ShareKeys,
     /// Round 2: masked inputs.
     MaskedInput,
+    /// Round 3: signatures on what everybody was told.
+    ConsistencyCheck,
     /// Round 4: shares that remove the masks.
     Unmask,
 }
@@ -28,6 +32,7 @@ impl std::fmt::Display for Stage {
             Self::AdvertiseKeys => "advertise keys",
             Self::ShareKeys => "share keys",
             Self::MaskedInput => "masked input",
+            Self::ConsistencyCheck => "consistency check",
             Self::Unmask => "unmask",
         })
     }
@@ -76,6 +81,79 @@ pub enum Error {
         minimum: usize,
         /// The plan's threshold.
         got: usize,
+    },
+    /// The plan is for a weaker setting than this site accepts.
+    #[error(
+        "{client}: the plan is for a {got} server, and this site's policy asks for {required}; \
+         change the parameters, or this site's policy if it trusts the server"
+    )]
+    SecurityBelowPolicy {
+        /// The site.
+        client: String,
+        /// The weakest accepted setting.
+        required: Security,
+        /// The plan's setting.
+        got: Security,
+    },
+    /// A malicious setting, and no identity key to sign with or no identities to verify with.
+    #[error("{name} has no identities, and against a malicious server everything is signed; give it some")]
+    IdentityRequired {
+        /// The participant that lacks them.
+        name: String,
+    },
+    /// The identities that a client pins do not have its own key under its own name.
+    #[error(
+        "{client}: the identity key is not the one that is enrolled under this name; enrol it, or use the other"
+    )]
+    OwnIdentityUnknown {
+        /// The site.
+        client: String,
+    },
+    /// A participant whose identity key is not pinned here.
+    #[error("{name}, from {from}, is not among the identities known here; enrol it, or leave it out")]
+    IdentityUnknown {
+        /// Who handed the name over: the participant itself, or the server with its roster.
+        from: String,
+        /// The participant.
+        name: String,
+    },
+    /// A signature that is missing or does not hold.
+    #[error("{stage}: what {from} gave is not signed by {signer}; do not go on with {from}")]
+    BadSignature {
+        /// The round.
+        stage: Stage,
+        /// Who handed it over.
+        from: String,
+        /// Whose signature it was to be.
+        signer: String,
+    },
+    /// So many adversaries can be in this roster that the plan's threshold does not keep two stories apart.
+    #[error(
+        "of a roster of {roster}, {colluders} may work for the server by this site's count, and the threshold \
+         {threshold} is below {required}; take part in a larger cohort or with a higher threshold"
+    )]
+    TooManyAdversaries {
+        /// Members of the roster.
+        roster: usize,
+        /// How many of them may work for the server.
+        colluders: usize,
+        /// The smallest threshold that would do.
+        required: usize,
+        /// The plan's threshold.
+        threshold: usize,
+    },
+    /// Too few signed the survivors that this participant knows; no share was given.
+    #[error(
+        "{got} of the {required} signatures that a majority of the roster takes; missing: {}. \
+         Nothing was unmasked: the server told different stories, or too many left", list(.missing)
+    )]
+    TooFewSignatures {
+        /// More than half of roster and colluders together.
+        required: usize,
+        /// Signatures that hold.
+        got: usize,
+        /// Survivors without one.
+        missing: Vec<String>,
     },
     /// A name that is empty or too long.
     #[error("a participant's name has {got} bytes; names have 1 to {max}")]
@@ -330,6 +408,13 @@ impl Error {
             Self::BelowThreshold { .. } => "below-threshold",
             Self::CohortTooSmall { .. } => "cohort-too-small",
             Self::ThresholdBelowPolicy { .. } => "threshold-below-policy",
+            Self::SecurityBelowPolicy { .. } => "security-below-policy",
+            Self::IdentityRequired { .. } => "identity-required",
+            Self::OwnIdentityUnknown { .. } => "own-identity-unknown",
+            Self::IdentityUnknown { .. } => "identity-unknown",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::TooManyAdversaries { .. } => "too-many-adversaries",
+            Self::TooFewSignatures { .. } => "too-few-signatures",
             Self::InvalidName { .. } => "invalid-name",
             Self::WrongInvitation { .. } => "wrong-invitation",
             Self::UnknownSender { .. } => "unknown-sender",
@@ -369,6 +454,8 @@ impl Error {
             Self::UnknownSender { name, .. } | Self::DuplicateMessage { name, .. } => vec![name],
             Self::SessionMismatch { from, .. }
             | Self::PlanMismatch { from, .. }
+            | Self::IdentityUnknown { from, .. }
+            | Self::BadSignature { from, .. }
             | Self::WrongShareSet { from, .. }
             | Self::WrongVectorLength { from, .. }
             | Self::EntryOutOfRange { from, .. }
@@ -377,6 +464,11 @@ impl Error {
             Self::BelowThreshold { .. }
             | Self::CohortTooSmall { .. }
             | Self::ThresholdBelowPolicy { .. }
+            | Self::SecurityBelowPolicy { .. }
+            | Self::IdentityRequired { .. }
+            | Self::OwnIdentityUnknown { .. }
+            | Self::TooManyAdversaries { .. }
+            | Self::TooFewSignatures { .. }
             | Self::InvalidName { .. }
             | Self::WrongInvitation { .. }
             | Self::DuplicateKey { .. }

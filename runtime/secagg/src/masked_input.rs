@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     aggregate,
     cohort::{Site, check_sender, check_size, missing},
+    consistency_check::{ConsistencyCheckClient, ConsistencyCheckServer, SurvivorsMessage},
     derive::{Binding, pair_mask_key, self_mask_key},
     digest::{InputId, ModelDigest},
     entries::Entries,
@@ -30,7 +31,6 @@ use crate::{
     roster::Roster,
     session::Session,
     shamir::Share,
-    unmask::{SurvivorsMessage, UnmaskClient, UnmaskServer},
 };
 
 const STAGE: Stage = Stage::MaskedInput;
@@ -66,7 +66,7 @@ impl MaskInputClient {
         input: &Input<'_>,
         rng: &mut R,
         journal: &mut J,
-    ) -> Result<(UnmaskClient, MaskedInputMessage), Error> {
+    ) -> Result<(ConsistencyCheckClient, MaskedInputMessage), Error> {
         let Self { site, masking, roster, seed, own_seed_share, held } = self;
         let quantized = site.plan.quantize(input, rng)?;
         journal::record(journal, &site.policy, &input_id, &site.session)?;
@@ -88,7 +88,7 @@ impl MaskInputClient {
             session: site.session,
             entries: Entries::new(std::mem::take(&mut *entries)),
         };
-        Ok((UnmaskClient { site, own_seed_share, held }, message))
+        Ok((ConsistencyCheckClient { site, roster, binding, own_seed_share, held }, message))
     }
 }
 
@@ -158,18 +158,21 @@ impl MaskedInputServer {
     }
 
     /// Ends the round: whoever did not send its vector has dropped out and cannot send it any more. The message goes
-    /// to each survivor.
+    /// to each survivor. `model` is what the server gave the clients: the masks of dropouts are bound to it, and what
+    /// the survivors sign in round 3 says so.
     ///
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
-    pub fn announce(self) -> Result<(UnmaskServer, SurvivorsMessage), Error> {
+    pub fn announce(self, model: ModelDigest) -> Result<(ConsistencyCheckServer, SurvivorsMessage), Error> {
         let Self { session, plan, roster, cohort, sum, received } = self;
         let absent = missing(cohort.iter(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
         let survivors: BTreeSet<String> = received.into_keys().collect();
         let dropped = cohort.difference(&survivors).cloned().collect();
         let message = SurvivorsMessage { session, survivors: survivors.clone() };
-        Ok((UnmaskServer::new(session, plan, roster, survivors, dropped, sum), message))
+        let binding = Binding::new(&model, &plan.digest(), roster.digest());
+        let server = ConsistencyCheckServer::new(session, plan, roster, binding, survivors, dropped, sum);
+        Ok((server, message))
     }
 }

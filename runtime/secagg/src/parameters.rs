@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{Layout, Plan, PlanError},
+    security::Security,
     transcript::{Transcript, domain},
 };
 
@@ -63,6 +64,8 @@ impl FromStr for Threshold {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parameters {
+    #[serde(skip_serializing_if = "Security::is_default")]
+    security: Security,
     #[serde(skip_serializing_if = "Threshold::is_default")]
     reconstruction_threshold: Threshold,
     max_weight: u64,
@@ -75,6 +78,7 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
+            security: Security::default(),
             reconstruction_threshold: Threshold::TwoThirds,
             max_weight: 1000,
             clipping_range: 8.0,
@@ -89,6 +93,13 @@ impl Parameters {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Against whom the session is to hold; default a malicious server with a third of the participants.
+    #[must_use]
+    pub fn with_security(mut self, security: Security) -> Self {
+        self.security = security;
+        self
     }
 
     /// How many participants must answer in the last round; default ⌊2N/3⌋ + 1.
@@ -135,6 +146,11 @@ impl Parameters {
         self
     }
 
+    /// See [`with_security`](Self::with_security).
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
     /// See [`with_reconstruction_threshold`](Self::with_reconstruction_threshold).
     pub fn reconstruction_threshold(&self) -> Threshold {
         self.reconstruction_threshold
@@ -172,7 +188,13 @@ impl Parameters {
             Threshold::Count(count) => ("count", u64::from(count)),
             Threshold::Fraction(fraction) => ("fraction", fraction.to_bits()),
         };
+        let (security, adversaries) = match self.security {
+            Security::SemiHonest => ("semi-honest", 0),
+            Security::Malicious { adversaries } => ("malicious", adversaries.to_bits()),
+        };
         Transcript::new(domain!("parameters"))
+            .text(security)
+            .int(adversaries)
             .text(kind)
             .int(threshold)
             .int(self.max_weight)
@@ -206,6 +228,7 @@ mod tests {
         assert_eq!(parameters.quantization_range(), 4_194_304);
         assert_eq!(parameters.modulus_range(), 4_294_967_296);
         assert_eq!(parameters.min_cohort(), 3);
+        assert_eq!(parameters.security(), Security::Malicious { adversaries: 1.0 / 3.0 });
     }
 
     #[test]
@@ -217,7 +240,12 @@ mod tests {
         assert_eq!(count.reconstruction_threshold(), Threshold::Count(4));
         let fraction: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 0.5}"#).unwrap();
         assert_eq!(fraction.reconstruction_threshold(), Threshold::Fraction(0.5));
-        for parameters in [count, fraction] {
+        let curious: Parameters = serde_json::from_str(r#"{"security": "semi-honest"}"#).unwrap();
+        assert_eq!(curious.security(), Security::SemiHonest);
+        let tenth: Parameters =
+            serde_json::from_str(r#"{"security": {"malicious": {"adversaries": 0.1}}}"#).unwrap();
+        assert_eq!(tenth.security(), Security::Malicious { adversaries: 0.1 });
+        for parameters in [count, fraction, curious, tenth] {
             let text = serde_json::to_string(&parameters).unwrap();
             assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters);
         }
@@ -228,6 +256,8 @@ mod tests {
     fn digest_is_stable_and_depends_on_each_parameter() {
         let base = Parameters::new();
         let others = [
+            base.with_security(Security::SemiHonest),
+            base.with_security(Security::Malicious { adversaries: 0.1 }),
             base.with_max_weight(999),
             base.with_clipping_range(7.0),
             base.with_quantization_range(1 << 21),

@@ -7,6 +7,7 @@ use thiserror::Error as ThisError;
 use crate::{
     parameters::{Parameters, Threshold},
     quantize::{Input, InputError, Quantized, quantize},
+    security::{Security, majority},
     transcript::{Transcript, domain},
 };
 
@@ -73,6 +74,7 @@ impl Plan {
             return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
         }
         let threshold = threshold(parameters.reconstruction_threshold(), clients)?;
+        check_adversaries(&parameters, clients, threshold)?;
         check_overflow(&parameters, clients)?;
         let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
         Ok(Self { parameters, clients, threshold, layout, entries, half })
@@ -93,9 +95,20 @@ impl Plan {
         self.threshold
     }
 
-    /// The smallest set of participants whose sum may be known.
+    /// Against whom the session is to hold.
+    pub fn security(&self) -> Security {
+        self.parameters.security()
+    }
+
+    /// How many of the invited may work for the server, if nobody else is enrolled.
+    pub(crate) fn colluders(&self) -> usize {
+        self.security().colluders(self.clients)
+    }
+
+    /// The smallest set of participants whose sum may be known: `min_cohort` of the parameters, and against a
+    /// malicious server two more than may work for it.
     pub fn min_cohort(&self) -> usize {
-        self.parameters.min_cohort()
+        min_cohort(&self.parameters, self.clients)
     }
 
     /// The shape of each input.
@@ -203,6 +216,33 @@ fn threshold(threshold: Threshold, clients: usize) -> Result<usize, PlanError> {
     }
 }
 
+fn min_cohort(parameters: &Parameters, clients: usize) -> usize {
+    parameters.min_cohort().max(parameters.security().colluders(clients).saturating_add(2))
+}
+
+/// Against a malicious server: a sum needs two honest inputs to hide in, and two different sets of survivors must not
+/// both find t answers (`SECURITY.md`, rows 3 and 10).
+fn check_adversaries(parameters: &Parameters, clients: usize, threshold: usize) -> Result<(), PlanError> {
+    let security = parameters.security();
+    if !security.is_malicious() {
+        return Ok(());
+    }
+    let adversaries = security.adversaries();
+    if !(0.0..1.0).contains(&adversaries) {
+        return Err(PlanError::AdversariesOutOfRange { got: adversaries });
+    }
+    let colluders = security.colluders(clients);
+    let needed = min_cohort(parameters, clients);
+    if needed > clients {
+        return Err(PlanError::TooFewHonest { clients, colluders, needed });
+    }
+    let required = majority(clients, colluders);
+    if threshold < required {
+        return Err(PlanError::ThresholdForCuriousServer { clients, colluders, required, got: threshold });
+    }
+    Ok(())
+}
+
 fn check_overflow(parameters: &Parameters, clients: usize) -> Result<(), PlanError> {
     let per_client = parameters.max_weight().max(parameters.quantization_range().saturating_sub(1));
     let largest_sum = parameters.modulus_range().saturating_sub(1);
@@ -286,6 +326,47 @@ pub enum PlanError {
         /// The fraction.
         got: f64,
     },
+    /// A part of adversaries outside [0, 1).
+    #[error("{got} of the participants on the server's side; a part is at least 0 and below 1")]
+    AdversariesOutOfRange {
+        /// The parameter.
+        got: f64,
+    },
+    /// So many may work for the server that no sum hides an honest input.
+    #[error(
+        "of {clients} clients {colluders} may work for the server, and then a sum must be over at least {needed}; \
+         invite more, assume fewer adversaries, or trust the server openly with security = semi-honest"
+    )]
+    TooFewHonest {
+        /// Clients asked for.
+        clients: usize,
+        /// How many may work for the server.
+        colluders: usize,
+        /// The smallest cohort that would do.
+        needed: usize,
+    },
+    /// A threshold with which a server could have two different sets of survivors unmasked.
+    #[error(
+        "a threshold of {got} holds against a curious server only: with {colluders} of {clients} clients on a \
+         malicious server's side it must be more than half of {clients} + {colluders}; use {required} or more, \
+         assume fewer adversaries, or trust the server openly with security = semi-honest"
+    )]
+    ThresholdForCuriousServer {
+        /// Clients asked for.
+        clients: usize,
+        /// How many may work for the server.
+        colluders: usize,
+        /// The smallest threshold that would do.
+        required: usize,
+        /// The threshold as a count.
+        got: usize,
+    },
+    /// A text that is no security setting.
+    #[error("'{got}' is no security setting; write semi-honest, malicious, or malicious:0.1")]
+    SecurityUnreadable {
+        /// The text's start.
+        got: String,
+    },
     /// A text that is neither a count nor a fraction.
     #[error("'{got}' is no threshold; write a count such as 3, or a fraction such as 0.6")]
     ThresholdUnreadable {
@@ -336,6 +417,10 @@ impl PlanError {
             Self::ThresholdBelowTwo { .. } => "threshold-below-two",
             Self::ThresholdAboveClients { .. } => "threshold-above-clients",
             Self::FractionOutOfRange { .. } => "fraction-out-of-range",
+            Self::AdversariesOutOfRange { .. } => "adversaries-out-of-range",
+            Self::TooFewHonest { .. } => "too-few-honest",
+            Self::ThresholdForCuriousServer { .. } => "threshold-for-curious-server",
+            Self::SecurityUnreadable { .. } => "security-unreadable",
             Self::ThresholdUnreadable { .. } => "threshold-unreadable",
             Self::ModulusNotAPowerOfTwo { .. } => "modulus-not-a-power-of-two",
             Self::QuantizationRange { .. } => "quantization-range",
@@ -364,7 +449,10 @@ mod tests {
 
     #[test]
     fn threshold_as_count_or_fraction() {
-        let with = |threshold| Parameters::new().with_reconstruction_threshold(threshold);
+        let with = |threshold| {
+            let parameters = Parameters::new().with_security(Security::SemiHonest);
+            parameters.with_reconstruction_threshold(threshold)
+        };
         assert_eq!(plan(with(Threshold::Count(2)), 5).unwrap().threshold(), 2);
         assert_eq!(plan(with(Threshold::Fraction(0.5)), 5).unwrap().threshold(), 3);
         assert_eq!(plan(with(Threshold::Fraction(0.07)), 100).unwrap().threshold(), 7);
@@ -421,6 +509,49 @@ mod tests {
             let error = plan(Parameters::new().with_min_cohort(min_cohort), 5).unwrap_err();
             assert_eq!(error, PlanError::MinCohortBelowTwo { got: min_cohort });
         }
+    }
+
+    #[test]
+    fn row_03_a_threshold_for_a_curious_server_is_refused_with_what_would_do() {
+        let with = |adversaries, threshold| {
+            let parameters = Parameters::new().with_security(Security::Malicious { adversaries });
+            parameters.with_reconstruction_threshold(threshold)
+        };
+        // The default threshold is made for a third.
+        for clients in 3..=255 {
+            plan(with(1.0 / 3.0, Threshold::TwoThirds), clients).unwrap();
+        }
+        let error = plan(with(0.2, Threshold::Count(12)), 20).unwrap_err();
+        let refused =
+            PlanError::ThresholdForCuriousServer { clients: 20, colluders: 4, required: 13, got: 12 };
+        assert_eq!(error, refused);
+        assert!(error.to_string().contains("use 13 or more"), "{error}");
+        plan(with(0.2, Threshold::Count(13)), 20).unwrap();
+        assert_eq!(
+            plan(with(0.5, Threshold::TwoThirds), 100).unwrap_err().code(),
+            "threshold-for-curious-server"
+        );
+        for adversaries in [-0.1, 1.0, f64::NAN] {
+            let error = plan(with(adversaries, Threshold::TwoThirds), 9).unwrap_err();
+            assert_eq!(error.code(), "adversaries-out-of-range");
+        }
+    }
+
+    /// Two participants: with nobody on the server's side t = 2 does, with one of them there is nothing to protect.
+    #[test]
+    fn row_10_a_sum_hides_in_two_honest_inputs() {
+        let two = |adversaries| {
+            let security = Security::Malicious { adversaries };
+            plan(Parameters::new().with_min_cohort(2).with_security(security), 2)
+        };
+        for adversaries in [0.0, 1.0 / 3.0, 0.49] {
+            assert_eq!(two(adversaries).unwrap().threshold(), 2);
+        }
+        let error = two(0.5).unwrap_err();
+        assert_eq!(error, PlanError::TooFewHonest { clients: 2, colluders: 1, needed: 3 });
+        assert!(error.to_string().contains("semi-honest"), "{error}");
+        let plan = plan(Parameters::new(), 30).unwrap();
+        assert_eq!((plan.colluders(), plan.min_cohort()), (10, 12));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
 use crate::{
-    error::{Error, SERVER},
+    error::{Error, SERVER, Stage},
+    identity::{Identities, PublicIdentity, Signature, Signed},
     keys::{EncodedKey, PublicKey},
     plan::Plan,
     session::Session,
@@ -27,6 +28,8 @@ pub struct RosterEntry {
     pub(crate) name: String,
     pub(crate) sealing_key: EncodedKey,
     pub(crate) masking_key: EncodedKey,
+    /// Of the member, over its keys; absent where nothing is signed.
+    pub(crate) signature: Option<Signature>,
 }
 
 impl RosterMessage {
@@ -57,9 +60,29 @@ pub(crate) struct Member {
     pub(crate) index: u8,
     pub(crate) sealing_key: PublicKey,
     pub(crate) masking_key: PublicKey,
+    /// Known where messages are signed, and only there.
+    identity: Option<PublicIdentity>,
 }
 
-/// A roster that was checked: sorted by name, of valid and different keys, no larger than planned.
+/// What a client signs in round 0: its keys, for one session, plan and role.
+pub(crate) fn keys_statement(
+    session: &Session,
+    plan: &[u8; 32],
+    name: &str,
+    sealing_key: &EncodedKey,
+    masking_key: &EncodedKey,
+) -> Transcript {
+    Transcript::new(domain!("signature/advertise-keys"))
+        .session(session)
+        .bytes(plan)
+        .text("client")
+        .text(name)
+        .bytes(sealing_key.as_bytes())
+        .bytes(masking_key.as_bytes())
+}
+
+/// A roster that was checked: sorted by name, of valid and different keys, each signed by its owner where the server
+/// is not trusted, no larger than planned.
 #[derive(Clone)]
 pub(crate) struct Roster {
     members: BTreeMap<String, Member>,
@@ -67,8 +90,14 @@ pub(crate) struct Roster {
 }
 
 impl Roster {
-    /// Both sides build it from the same message with the same checks, so they agree on its digest.
-    pub(crate) fn check(message: &RosterMessage, session: &Session, plan: &Plan) -> Result<Self, Error> {
+    /// Both sides build it from the same message with the same checks, so they agree on its digest. `trusted` are the
+    /// identities that this side pins; with none, nothing is signed.
+    pub(crate) fn check(
+        message: &RosterMessage,
+        session: &Session,
+        plan: &Plan,
+        trusted: Option<&Identities>,
+    ) -> Result<Self, Error> {
         session.check(SERVER, &message.session)?;
         check_plan(SERVER, plan, &message.plan)?;
         if message.members.len() > plan.clients() {
@@ -95,10 +124,18 @@ impl Roster {
                 transcript = transcript.bytes(key.as_bytes());
             }
             transcript = transcript.text(name);
+            let identity = trusted.map(|trusted| known(trusted, SERVER, name)).transpose()?;
+            if let Some(identity) = identity {
+                let statement =
+                    keys_statement(session, &message.plan, name, &entry.sealing_key, &entry.masking_key);
+                let signed = Signed { stage: Stage::AdvertiseKeys, from: SERVER, signer: name };
+                signed.verify(identity, &statement, entry.signature.as_ref())?;
+            }
             let member = Member {
                 index,
                 sealing_key: entry.sealing_key.decode(name)?,
                 masking_key: entry.masking_key.decode(name)?,
+                identity: identity.copied(),
             };
             members.insert(entry.name.clone(), member);
         }
@@ -107,6 +144,19 @@ impl Roster {
 
     pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// Whether a member signed this statement; nothing is asked where nothing is signed.
+    pub(crate) fn verify(
+        &self,
+        signed: &Signed<'_>,
+        statement: &Transcript,
+        signature: Option<&Signature>,
+    ) -> Result<(), Error> {
+        match self.get(signed.signer).ok_or(Error::Internal { operation: "roster lookup" })?.identity {
+            Some(identity) => signed.verify(&identity, statement, signature),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,6 +175,15 @@ impl Roster {
     pub(crate) fn others<'a>(&'a self, me: &'a str) -> impl Iterator<Item = (&'a String, &'a Member)> {
         self.members.iter().filter(move |(name, _)| name.as_str() != me)
     }
+}
+
+/// The key that is pinned under a name.
+pub(crate) fn known<'a>(
+    trusted: &'a Identities,
+    from: &str,
+    name: &str,
+) -> Result<&'a PublicIdentity, Error> {
+    trusted.get(name).ok_or_else(|| Error::IdentityUnknown { from: from.to_owned(), name: name.to_owned() })
 }
 
 /// Longest name in bytes: names go into every key derivation.
@@ -160,8 +219,12 @@ mod tests {
     }
 
     fn roster(names: &[&str]) -> RosterMessage {
-        let member =
-            |name: &&str| RosterEntry { name: (*name).into(), sealing_key: key(), masking_key: key() };
+        let member = |name: &&str| RosterEntry {
+            name: (*name).into(),
+            sealing_key: key(),
+            masking_key: key(),
+            signature: None,
+        };
         RosterMessage {
             session: Session::new([1; 32], 1),
             plan: ByteArray::new(plan().digest()),
@@ -170,7 +233,7 @@ mod tests {
     }
 
     fn check(message: &RosterMessage) -> Result<Roster, Error> {
-        Roster::check(message, &Session::new([1; 32], 1), &plan())
+        Roster::check(message, &Session::new([1; 32], 1), &plan(), None)
     }
 
     #[test]

@@ -54,8 +54,9 @@ impl ShareKeysClient {
         message: &RosterMessage,
     ) -> Result<(ReceiveSharesClient, ShareKeysMessage), Error> {
         let Self { site, sealing, masking, advertised } = self;
-        let roster = Roster::check(message, &site.session, &site.plan)?;
+        let roster = Roster::check(message, &site.session, &site.plan, site.trusted())?;
         let me = own_entry(&site, &advertised, &roster)?.index;
+        site.check_adversaries(&roster)?;
         site.check_size(STAGE, roster.len(), std::iter::empty())?;
 
         let mut seed = Zeroizing::new([0; 32]);

@@ -13,9 +13,8 @@
 //! sets from being opened both: a server that wants `b` of one client under one set and `s` under another needs t
 //! shares of each, and each honest member gives one.
 //!
-//! Does not defend against a server that announces different survivors to different clients while t is lower than
-//! that: round 3, the consistency check between rounds 2 and 4, is where clients compare what they were told. It will
-//! take [`UnmaskClient`] as it is after round 2, and give it on once enough signatures agree.
+//! That the survivors are the same for all is what round 3 established: see
+//! [`consistency_check`](crate::consistency_check).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,9 +23,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     aggregate::Aggregate,
     cohort::{Site, check_names, check_sender, missing},
+    consistency_check::{SignaturesMessage, check_signatures},
     derive::{Binding, pair_mask_key, self_mask_key},
-    digest::ModelDigest,
-    error::{Error, SERVER, Stage},
+    error::{Error, Stage},
     keys::PrivateKey,
     mask::{self, Sign},
     plan::Plan,
@@ -36,13 +35,17 @@ use crate::{
     sealing::ShareKind,
     session::Session,
     shamir::{RevealedShare, Share, combine},
+    transcript::Transcript,
 };
 
 const STAGE: Stage = Stage::Unmask;
 
-/// A client whose masked input is on its way. Secret: it holds shares of the others' secrets.
+/// A client that said who survived. Secret: it holds shares of the others' secrets.
 pub struct UnmaskClient {
     pub(crate) site: Site,
+    pub(crate) roster: Roster,
+    pub(crate) survivors: BTreeSet<String>,
+    pub(crate) statement: Transcript,
     pub(crate) own_seed_share: Share,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
@@ -50,29 +53,14 @@ pub struct UnmaskClient {
 redacted_debug!(UnmaskClient, site.session);
 
 impl UnmaskClient {
-    /// Gives one share for each member of U2, once.
+    /// Gives one share for each member of U2, once, if enough others signed what this client signed.
     ///
     /// # Errors
     ///
-    /// When this client is not a survivor, when somebody unknown is one, or when too few are left.
-    pub fn unmask(self, message: &SurvivorsMessage) -> Result<UnmaskMessage, Error> {
-        let Self { site, own_seed_share, held } = self;
-        site.session.check(SERVER, &message.session)?;
-        let survivors = &message.survivors;
-        if !survivors.contains(&site.name) {
-            return Err(Error::NotASurvivor { client: site.name });
-        }
-        let strangers: Vec<String> = survivors
-            .iter()
-            .filter(|name| **name != site.name && !held.contains_key(*name))
-            .cloned()
-            .collect();
-        if !strangers.is_empty() {
-            return Err(Error::SurvivorsNotInCohort { names: strangers });
-        }
-        let dropped = held.keys().filter(|name| !survivors.contains(*name));
-        site.check_size(Stage::MaskedInput, survivors.len(), dropped)?;
-
+    /// [`TooFewSignatures`](Error::TooFewSignatures): then no share leaves, now or later.
+    pub fn unmask(self, message: &SignaturesMessage) -> Result<UnmaskMessage, Error> {
+        let Self { site, roster, survivors, statement, own_seed_share, held } = self;
+        check_signatures(&site, &roster, &survivors, &statement, message)?;
         let mut answer =
             UnmaskMessage { session: site.session, seeds: BTreeMap::new(), masking_keys: BTreeMap::new() };
         for (name, shares) in held {
@@ -87,20 +75,6 @@ impl UnmaskClient {
     }
 }
 
-/// U3: whose masked inputs are in the sum. All others of U2 have dropped out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SurvivorsMessage {
-    pub(crate) session: Session,
-    pub(crate) survivors: BTreeSet<String>,
-}
-
-impl SurvivorsMessage {
-    /// The survivors' names in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.survivors.iter().map(String::as_str)
-    }
-}
-
 /// One client's shares: of the seeds of those who arrived, of the masking keys of those who did not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmaskMessage {
@@ -111,32 +85,24 @@ pub struct UnmaskMessage {
 
 /// The server, with the masked sum, collecting what takes the masks off.
 pub struct UnmaskServer {
-    session: Session,
-    plan: Plan,
-    roster: Roster,
-    survivors: BTreeSet<String>,
-    dropped: BTreeSet<String>,
-    sum: Vec<u32>,
-    received: BTreeMap<String, UnmaskMessage>,
+    pub(crate) session: Session,
+    pub(crate) plan: Plan,
+    pub(crate) roster: Roster,
+    pub(crate) binding: Binding,
+    pub(crate) survivors: BTreeSet<String>,
+    pub(crate) dropped: BTreeSet<String>,
+    /// Those of the survivors who confirmed in round 3: they are asked.
+    pub(crate) confirmed: BTreeSet<String>,
+    pub(crate) sum: Vec<u32>,
+    pub(crate) received: BTreeMap<String, UnmaskMessage>,
 }
 
 redacted_debug!(UnmaskServer, session);
 
 impl UnmaskServer {
-    pub(crate) fn new(
-        session: Session,
-        plan: Plan,
-        roster: Roster,
-        survivors: BTreeSet<String>,
-        dropped: BTreeSet<String>,
-        sum: Vec<u32>,
-    ) -> Self {
-        Self { session, plan, roster, survivors, dropped, sum, received: BTreeMap::new() }
-    }
-
     /// Takes the shares of `from`, the name that the transport authenticated.
     pub fn receive(&mut self, from: &str, message: UnmaskMessage) -> Result<(), Error> {
-        check_sender(STAGE, from, self.survivors.contains(from), &self.received)?;
+        check_sender(STAGE, from, self.confirmed.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
         check_names(from, self.survivors.iter(), message.seeds.keys())?;
         check_names(from, self.dropped.iter(), message.masking_keys.keys())?;
@@ -149,9 +115,9 @@ impl UnmaskServer {
         self.received.keys().map(String::as_str)
     }
 
-    /// Whose did not, of the survivors.
+    /// Whose did not, of those who are asked.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        missing(self.survivors.iter(), &self.received).into_iter().map(String::as_str)
+        missing(self.confirmed.iter(), &self.received).into_iter().map(String::as_str)
     }
 
     /// Who dropped out between sharing keys and sending an input.
@@ -160,15 +126,14 @@ impl UnmaskServer {
     }
 
     /// Rebuilds the survivors' seeds and the dropped members' masking keys, takes the masks off, and decodes the sum.
-    /// `model` is the digest of what this server broadcast.
     ///
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) names who is missing; nothing of the sum is known then.
     /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`InconsistentShares`](Error::InconsistentShares) for wrong
     /// shares, [`ImplausibleSum`](Error::ImplausibleSum) for masks that do not cancel.
-    pub fn aggregate(mut self, model: ModelDigest) -> Result<Aggregate, Error> {
-        let absent = missing(self.survivors.iter(), &self.received).into_iter();
+    pub fn aggregate(mut self) -> Result<Aggregate, Error> {
+        let absent = missing(self.confirmed.iter(), &self.received).into_iter();
         let (required, got) = (self.plan.threshold(), self.received.len());
         if got < required {
             return Err(Error::BelowThreshold {
@@ -184,12 +149,11 @@ impl UnmaskServer {
             let key = self_mask_key(seed.as_bytes(), &self.session, name)?;
             mask::apply(&mut sum, &key, Sign::Minus)?;
         }
-        let binding = Binding::new(&model, &self.plan.digest(), self.roster.digest());
         for name in &self.dropped {
             let masking = self.rebuild_masking_key(name)?;
             for survivor in &self.survivors {
                 let agreed = masking.agree(&self.member(survivor)?.masking_key);
-                let key = pair_mask_key(&agreed, &self.session, survivor, name, &binding)?;
+                let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
                 mask::apply(&mut sum, &key, Sign::of_pair(survivor, name).opposite())?;
             }
         }

@@ -12,8 +12,47 @@ fn four() -> Cohort {
     Cohort::of(4, 3)
 }
 
+type Clients = Vec<(usize, UnmaskClient)>;
+
+/// Round 3.
+fn confirm(
+    cohort: &Cohort,
+    (mut server, survivors): (ConsistencyCheckServer, SurvivorsMessage),
+    clients: impl IntoIterator<Item = (usize, ConsistencyCheckClient)>,
+) -> (UnmaskServer, Clients, SignaturesMessage) {
+    let mut next = Vec::new();
+    for (i, client) in clients {
+        let (client, message) = client.check_consistency(&survivors).unwrap();
+        server.receive(&cohort.names[i], message).unwrap();
+        next.push((i, client));
+    }
+    let (server, signatures) = server.forward().unwrap();
+    (server, next, signatures)
+}
+
+/// Round 4.
+fn finish(
+    cohort: &Cohort,
+    mut server: UnmaskServer,
+    clients: Clients,
+    signatures: &SignaturesMessage,
+) -> Result<Aggregate, Error> {
+    for (i, client) in clients {
+        server.receive(&cohort.names[i], client.unmask(signatures).unwrap()).unwrap();
+    }
+    server.aggregate()
+}
+
+/// What a server can forward: any words that it has.
+fn signatures_of(cohort: &Cohort, words: Vec<(String, ConsistencyCheckMessage)>) -> SignaturesMessage {
+    let signatures = words.into_iter().map(|(name, word)| (name, json!(word)["signature"].clone()));
+    let signatures: serde_json::Map<_, _> = signatures.collect();
+    serde_json::from_value(json!({ "session": cohort.session, "signatures": signatures })).unwrap()
+}
+
 // Row 1: different models for different clients.
 
+/// A curious server would not; without signatures the masks are what stops it.
 #[test]
 fn row_01_masks_of_different_models_do_not_cancel() {
     let mut cohort = four();
@@ -26,11 +65,8 @@ fn row_01_masks_of_different_models_do_not_cancel() {
         server.receive(&cohort.names[i], message).unwrap();
         masked.push((i, client));
     }
-    let (mut server, survivors) = server.announce().unwrap();
-    for (i, client) in masked {
-        server.receive(&cohort.names[i], client.unmask(&survivors).unwrap()).unwrap();
-    }
-    assert_eq!(server.aggregate(cohort.model).unwrap_err().code(), "implausible-sum");
+    let (server, clients, signatures) = confirm(&cohort, server.announce(cohort.model).unwrap(), masked);
+    assert_eq!(finish(&cohort, server, clients, &signatures).unwrap_err().code(), "implausible-sum");
 }
 
 #[test]
@@ -38,12 +74,43 @@ fn row_01_a_server_with_another_model_cannot_remove_a_dropout() {
     let mut cohort = four();
     let (server, clients) =
         cohort.masked(&[Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks]).unwrap();
-    let (mut server, survivors) = server.announce().unwrap();
+    let announced = server.announce(ModelDigest::of_f32(&[])).unwrap();
+    let (server, clients, signatures) = confirm(&cohort, announced, clients);
+    assert_eq!(finish(&cohort, server, clients, &signatures).unwrap_err().code(), "implausible-sum");
+}
+
+/// Whoever was given another model signs another binding: its word does not count, and its sum is not opened.
+#[test]
+fn row_01_against_a_malicious_server_no_share_leaves() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (mut server, clients) = cohort.receive(&STAY).unwrap();
+    let other = ModelDigest::of_f32(&[1.0, 2.1]);
+    let mut masked = Vec::new();
     for (i, client) in clients {
-        server.receive(&cohort.names[i], client.unmask(&survivors).unwrap()).unwrap();
+        let model = if i % 2 == 0 { other } else { cohort.model };
+        let (client, message) = cohort.mask(i, client, model).unwrap();
+        server.receive(&cohort.names[i], message).unwrap();
+        masked.push((i, client));
     }
-    let error = server.aggregate(ModelDigest::of_f32(&[])).unwrap_err();
-    assert_eq!(error.code(), "implausible-sum");
+    let (mut server, survivors) = server.announce(cohort.model).unwrap();
+    let (mut clients, mut words) = (Vec::new(), Vec::new());
+    for (i, client) in masked {
+        let (client, message) = client.check_consistency(&survivors).unwrap();
+        let result = server.receive(&cohort.names[i], message.clone());
+        let from = cohort.names[i].clone();
+        let stage = Stage::ConsistencyCheck;
+        let refused = Error::BadSignature { stage, from: from.clone(), signer: from };
+        assert_eq!(result, if i % 2 == 0 { Err(refused) } else { Ok(()) });
+        words.push((cohort.names[i].clone(), message));
+        clients.push(client);
+    }
+    assert_eq!(server.forward().unwrap_err().code(), "below-threshold");
+    // A server that forwards them all the same convinces nobody.
+    let all = signatures_of(&cohort, words);
+    for client in clients {
+        let error = client.unmask(&all).unwrap_err();
+        assert!(matches!(error, Error::TooFewSignatures { required: 3, got: 2, .. }), "{error}");
+    }
 }
 
 // Row 2: both shares of one client.
@@ -52,10 +119,9 @@ fn row_01_a_server_with_another_model_cannot_remove_a_dropout() {
 fn row_02_an_answer_has_one_share_per_member_and_its_own_seed_only() {
     let mut cohort = four();
     let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
-    let (server, clients) = cohort.masked(&last).unwrap();
-    let (_, survivors) = server.announce().unwrap();
+    let (_, clients, signatures) = cohort.checked(&last).unwrap();
     for (i, client) in clients {
-        let answer = serde_json::to_value(client.unmask(&survivors).unwrap()).unwrap();
+        let answer = serde_json::to_value(client.unmask(&signatures).unwrap()).unwrap();
         let names = |kind: &str| answer[kind].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         let mut arrived: Vec<String> = [0, 2, 3].map(|i| cohort.names[i].clone()).to_vec();
         arrived.sort();
@@ -69,11 +135,11 @@ fn row_02_an_answer_has_one_share_per_member_and_its_own_seed_only() {
 fn row_02_a_client_that_is_called_dropped_answers_nothing() {
     let mut cohort = four();
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (_, survivors) = server.announce().unwrap();
+    let (_, survivors) = server.announce(cohort.model).unwrap();
     let name = cohort.names[1].clone();
     let without =
         tamper(&survivors, |v| v["survivors"].as_array_mut().unwrap().retain(|n| *n != json!(name)));
-    let error = clients.remove(&1).unwrap().unmask(&without).unwrap_err();
+    let error = clients.remove(&1).unwrap().check_consistency(&without).unwrap_err();
     assert_eq!(error, Error::NotASurvivor { client: name });
 }
 
@@ -81,18 +147,17 @@ fn row_02_a_client_that_is_called_dropped_answers_nothing() {
 fn row_02_survivors_who_never_shared_keys_are_refused() {
     let mut cohort = four();
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (_, survivors) = server.announce().unwrap();
+    let (_, survivors) = server.announce(cohort.model).unwrap();
     let padded = tamper(&survivors, |v| v["survivors"].as_array_mut().unwrap().push(json!("mallory")));
-    let error = clients.remove(&0).unwrap().unmask(&padded).unwrap_err();
+    let error = clients.remove(&0).unwrap().check_consistency(&padded).unwrap_err();
     assert_eq!(error, Error::SurvivorsNotInCohort { names: vec!["mallory".into()] });
 }
 
 #[test]
 fn row_02_the_server_takes_no_answer_about_the_wrong_kind() {
     let mut cohort = four();
-    let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (mut server, survivors) = server.announce().unwrap();
-    let answer = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
+    let (mut server, mut clients, signatures) = cohort.checked(&STAY).unwrap();
+    let answer = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
     let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
     let both = tamper(&answer, |v| v["masking_keys"][&other] = v["seeds"][&other].clone());
     let error = server.receive(&me, both).unwrap_err();
@@ -107,7 +172,175 @@ fn row_02_the_server_takes_no_answer_about_the_wrong_kind() {
     server.receive(&me, answer).unwrap();
 }
 
-// Row 4 as far as it holds without signatures.
+// Row 3: different survivors for different clients.
+
+/// The server shows one client another set; whoever signs, one story at most finds a majority.
+#[test]
+fn row_03_two_stories_do_not_both_find_a_majority() {
+    let mut cohort = Cohort::malicious(7, 2);
+    let (server, clients) = cohort.masked(&[Last::Unmasks; 7]).unwrap();
+    let (_, survivors) = server.announce(cohort.model).unwrap();
+    let without = tamper(&survivors, |v| {
+        v["survivors"].as_array_mut().unwrap().retain(|n| *n != json!(cohort.names[6]))
+    });
+    let mut sides = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    for (i, client) in clients.into_iter().filter(|(i, _)| *i != 6) {
+        let story = usize::from(i >= 3);
+        let (client, word) = client.check_consistency([&survivors, &without][story]).unwrap();
+        sides[story].0.push(client);
+        sides[story].1.push((cohort.names[i].clone(), word));
+    }
+    for (clients, words) in sides {
+        let own = signatures_of(&cohort, words);
+        for client in clients {
+            let error = client.unmask(&own).unwrap_err();
+            assert!(matches!(error, Error::TooFewSignatures { required: 5, got: 3, .. }), "{error}");
+            assert!(error.culprits().is_empty());
+        }
+    }
+}
+
+/// Signatures of one story, of another session, or under another name do not count for this one.
+#[test]
+fn row_03_signatures_count_for_what_they_say() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (_, mut clients, signatures) = cohort.checked(&STAY).unwrap();
+    let mut earlier = Cohort::malicious(4, 0);
+    earlier.session = earlier.session.with_round(0);
+    let (_, _, old) = earlier.checked(&STAY).unwrap();
+    let replayed = tamper(&signatures, |v| v["signatures"] = json!(old)["signatures"].clone());
+    let error = clients.remove(&0).unwrap().unmask(&replayed).unwrap_err();
+    assert_eq!((error.code(), error.culprits().len()), ("too-few-signatures", 0));
+    let one = json!(signatures)["signatures"][&cohort.names[1]].clone();
+    let copied = tamper(&signatures, |v| {
+        v["signatures"].as_object_mut().unwrap().values_mut().for_each(|s| *s = one.clone())
+    });
+    let error = clients.remove(&1).unwrap().unmask(&copied).unwrap_err();
+    assert!(matches!(error, Error::TooFewSignatures { required: 3, got: 1, .. }), "{error}");
+    let stripped = tamper(&signatures, |v| v["signatures"] = json!({}));
+    let error = clients.remove(&2).unwrap().unmask(&stripped).unwrap_err();
+    assert!(matches!(error, Error::TooFewSignatures { required: 3, got: 0, .. }), "{error}");
+    // Strangers add nothing, and three good ones do.
+    let padded = tamper(&signatures, |v| {
+        let first = cohort.names[0].clone();
+        v["signatures"].as_object_mut().unwrap().remove(&first);
+        v["signatures"]["mallory"] = one;
+    });
+    clients.remove(&3).unwrap().unmask(&padded).unwrap();
+}
+
+/// A server cannot turn signatures off: the site's policy decides, and the plan's digest is in everything.
+#[test]
+fn row_03_a_session_without_signatures_needs_the_sites_policy() {
+    let curious = four();
+    let error = Client::new("a", curious.plan, ClientPolicy::default()).unwrap_err();
+    let (required, got) = (Security::default(), Security::SemiHonest);
+    assert_eq!(error, Error::SecurityBelowPolicy { client: "a".into(), required, got });
+    let malicious = Cohort::malicious(4, 0);
+    let client = Client::new("a", malicious.plan, malicious.policy).unwrap();
+    let error = client.advertise_keys(malicious.session, &mut MemoryJournal::new()).unwrap_err();
+    assert_eq!(error, Error::IdentityRequired { name: "a".into() });
+    let mut server =
+        AdvertiseKeysServer::new(malicious.session, malicious.plan, malicious.names.clone()).unwrap();
+    let (_, message) =
+        malicious.client(0).advertise_keys(malicious.session, &mut MemoryJournal::new()).unwrap();
+    assert_eq!(server.receive(&malicious.names[0], message).unwrap_err().code(), "identity-required");
+}
+
+// Row 4: substituted keys, Sybils, a padded roster.
+
+#[test]
+fn row_04_keys_that_their_owner_did_not_sign_are_refused_by_every_client() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (_, roster) = server.freeze().unwrap();
+    let other = {
+        let mut earlier = Cohort::malicious(4, 0);
+        earlier.session = earlier.session.with_round(0);
+        json!(earlier.advertise(&STAY).0.freeze().unwrap().1)
+    };
+    let victim = roster.index_of(&cohort.names[1]).unwrap() - 1;
+    let owner = cohort.names[1].clone();
+    let expected =
+        Error::BadSignature { stage: Stage::AdvertiseKeys, from: "the server".into(), signer: owner.clone() };
+    // Its keys of an earlier session, with and without the signature of then; and no signature at all.
+    let replayed = tamper(&roster, |v| v["members"][victim] = other["members"][victim].clone());
+    let swapped = tamper(&roster, |v| {
+        v["members"][victim]["masking_key"] = other["members"][victim]["masking_key"].clone();
+    });
+    let unsigned = tamper(&roster, |v| v["members"][victim]["signature"] = json!(null));
+    for (i, bad) in [(0, replayed), (2, swapped), (3, unsigned)] {
+        let error = clients.remove(&i).unwrap().share_keys(&bad).unwrap_err();
+        assert_eq!(error, expected);
+        assert_eq!(error.culprits(), ["the server"]);
+    }
+}
+
+#[test]
+fn row_04_a_sybil_whom_no_client_has_enrolled_is_refused() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let name = cohort.names[1].clone();
+    let (server, _) = cohort.advertise(&STAY);
+    let (_, roster) = server.freeze().unwrap();
+    // This site was told of three.
+    let mut keys = cohort.keys.clone();
+    keys.remove(&name);
+    let trusted = Identities::new(keys.iter().map(|(name, key)| (name.as_str(), key.public())));
+    let me = cohort.names[0].clone();
+    let client = Client::new(me.as_str(), cohort.plan, cohort.policy).unwrap();
+    let client = client.with_identity(cohort.keys[&me].clone(), trusted).unwrap();
+    let (client, _) = client.advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+    let error = client.share_keys(&roster).unwrap_err();
+    assert_eq!(error, Error::IdentityUnknown { from: "the server".into(), name });
+}
+
+/// 4 are invited of 40 who are enrolled: if a tenth works for the server, it may be these.
+#[test]
+fn row_04_a_site_counts_the_adversaries_among_all_who_are_enrolled() {
+    let mut cohort = Cohort::malicious(10, 1);
+    let (server, _) = cohort.advertise(&[Last::Unmasks; 10]);
+    let (_, roster) = server.freeze().unwrap();
+    for (enrolled, policy, refused) in [
+        (10, 0.1, None),
+        (19, 0.1, None),
+        (20, 0.1, Some((2, 7))),
+        (10, 0.3, Some((3, 7))),
+        (40, 0.1, Some((4, 8))),
+    ] {
+        let me = cohort.names[0].clone();
+        let policy = cohort.policy.with_min_security(Security::Malicious { adversaries: policy });
+        let client = Client::new(me.as_str(), cohort.plan, policy).unwrap();
+        let trusted = cohort.trusted().with_enrolled(enrolled);
+        let client = client.with_identity(cohort.keys[&me].clone(), trusted).unwrap();
+        let (client, mine) = client.advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+        let at = roster.index_of(&me).unwrap() - 1;
+        let with_me = tamper(&roster, |v| {
+            for key in ["sealing_key", "masking_key", "signature"] {
+                v["members"][at][key] = json!(mine)[key].clone();
+            }
+        });
+        let result = client.share_keys(&with_me).map(drop);
+        let error = refused.map(|(colluders, required)| Error::TooManyAdversaries {
+            roster: 10,
+            colluders,
+            required,
+            threshold: 6,
+        });
+        assert_eq!(result.err(), error, "{enrolled} enrolled");
+    }
+}
+
+#[test]
+fn row_04_the_server_names_who_signed_wrongly() {
+    let cohort = Cohort::malicious(4, 0);
+    let mut server = cohort.server();
+    let advertise =
+        |i: usize| cohort.client(i).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap().1;
+    // The keys of one under the name of another.
+    let error = server.receive(&cohort.names[0], advertise(1)).unwrap_err();
+    assert_eq!((error.code(), error.culprits()), ("bad-signature", vec![cohort.names[0].as_str()]));
+    server.receive(&cohort.names[0], advertise(0)).unwrap();
+}
 
 #[test]
 fn row_04_a_client_finds_its_own_keys_in_the_roster_or_stops() {
@@ -133,7 +366,7 @@ fn row_04_a_client_finds_its_own_keys_in_the_roster_or_stops() {
 #[test]
 fn row_04_keys_off_the_curve_are_refused_on_receipt() {
     let cohort = four();
-    let mut server = AdvertiseKeysServer::new(cohort.session, cohort.plan, cohort.names.clone()).unwrap();
+    let mut server = cohort.server();
     let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
     let bad = tamper(&message, |v| v["masking_key"] = json!(vec![0; 33]));
     let error = server.receive(&cohort.names[0], bad).unwrap_err();
@@ -276,9 +509,18 @@ fn row_07_messages_of_another_session_are_refused_in_each_round() {
 
     new.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = new.masked(&STAY).unwrap();
-    let (mut server, survivors) = server.announce().unwrap();
-    assert_eq!(client.unmask(&survivors).unwrap_err().code(), "session-mismatch");
-    let answer = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
+    let (mut server, survivors) = server.announce(new.model).unwrap();
+    assert_eq!(client.check_consistency(&survivors).unwrap_err().code(), "session-mismatch");
+    let (_, word) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
+    let replayed = tamper(&word, |v| v["session"]["attempt"] = json!(0));
+    assert_eq!(server.receive(&name, replayed), Err(expected.clone()));
+
+    new.journals = vec![MemoryJournal::new(); 4];
+    let (mut server, mut clients, signatures) = new.checked(&STAY).unwrap();
+    let old_signatures = tamper(&signatures, |v| v["session"]["attempt"] = json!(0));
+    let error = clients.remove(&1).unwrap().unmask(&old_signatures).unwrap_err();
+    assert_eq!(error.code(), "session-mismatch");
+    let answer = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
     let replayed = tamper(&answer, |v| v["session"]["attempt"] = json!(0));
     assert_eq!(server.receive(&name, replayed), Err(expected));
 }
@@ -287,8 +529,10 @@ fn row_07_messages_of_another_session_are_refused_in_each_round() {
 fn row_07_a_second_message_in_a_round_is_refused() {
     let mut cohort = four();
     let name = cohort.names[0].clone();
-    let duplicate = |stage| Error::DuplicateMessage { stage, name: cohort.names[0].clone() };
-    let expected = [Stage::AdvertiseKeys, Stage::ShareKeys, Stage::MaskedInput, Stage::Unmask].map(duplicate);
+    let sender = name.clone();
+    let duplicate = |stage| Error::DuplicateMessage { stage, name: sender.clone() };
+    let stages = [Stage::AdvertiseKeys, Stage::ShareKeys, Stage::MaskedInput, Stage::ConsistencyCheck];
+    let expected = stages.map(duplicate);
 
     let (mut server, _) = cohort.advertise(&STAY);
     let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
@@ -309,10 +553,16 @@ fn row_07_a_second_message_in_a_round_is_refused() {
 
     cohort.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (mut server, survivors) = server.announce().unwrap();
-    let message = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
+    let (mut server, survivors) = server.announce(cohort.model).unwrap();
+    let (_, message) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
     server.receive(&name, message.clone()).unwrap();
     assert_eq!(server.receive(&name, message).unwrap_err(), expected[3]);
+
+    cohort.journals = vec![MemoryJournal::new(); 4];
+    let (mut server, mut clients, signatures) = cohort.checked(&STAY).unwrap();
+    let message = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), duplicate(Stage::Unmask));
 }
 
 #[test]
@@ -335,9 +585,9 @@ fn row_10_a_site_refuses_a_plan_below_its_policy() {
     let plan = |threshold, clients| {
         let threshold = Threshold::Count(threshold);
         let parameters = Parameters::new().with_min_cohort(2).with_reconstruction_threshold(threshold);
-        parameters.plan(clients, Layout::new(0, 1)).unwrap()
+        parameters.with_security(Security::SemiHonest).plan(clients, Layout::new(0, 1)).unwrap()
     };
-    let policy = ClientPolicy::default();
+    let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
     let error = Client::new("a", plan(2, 2), policy).unwrap_err();
     let stage = Stage::AdvertiseKeys;
     assert_eq!(error, Error::CohortTooSmall { stage, minimum: 3, got: 2, missing: vec![] });
@@ -374,11 +624,11 @@ fn row_10_clients_enforce_their_minimum_on_the_roster_on_u2_and_on_u3() {
 fn row_10_a_client_counts_the_survivors_itself() {
     let mut cohort = four();
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (_, survivors) = server.announce().unwrap();
+    let (_, survivors) = server.announce(cohort.model).unwrap();
     let me = cohort.names[0].clone();
     let alone = tamper(&survivors, |v| v["survivors"] = json!([me]));
     let missing = cohort.names[1..].iter().cloned().collect::<std::collections::BTreeSet<_>>();
-    let error = clients.remove(&0).unwrap().unmask(&alone).unwrap_err();
+    let error = clients.remove(&0).unwrap().check_consistency(&alone).unwrap_err();
     let missing = missing.into_iter().collect();
     assert_eq!(error, Error::BelowThreshold { stage: Stage::MaskedInput, required: 3, got: 1, missing });
 }
@@ -401,19 +651,21 @@ fn row_12_no_answer_opens_the_seed_of_a_dropout() {
             unmaskers.push((i, client));
         }
     }
-    let (mut server, survivors) = server.announce().unwrap();
+    let (server, survivors) = server.announce(cohort.model).unwrap();
     let dropped = cohort.names[1].clone();
     assert_eq!(server.dropped().collect::<Vec<_>>(), [dropped.as_str()]);
+    let (mut server, unmaskers, signatures) = confirm(&cohort, (server, survivors.clone()), unmaskers);
     for (i, client) in unmaskers {
-        let answer = client.unmask(&survivors).unwrap();
+        let answer = client.unmask(&signatures).unwrap();
         assert!(serde_json::to_value(&answer).unwrap()["seeds"].get(&dropped).is_none());
         server.receive(&cohort.names[i], answer).unwrap();
     }
     // Nor does the late client itself help, with its answer or with anything else.
     let (client, _) = late.unwrap();
-    assert_eq!(client.unmask(&survivors).unwrap_err(), Error::NotASurvivor { client: dropped.clone() });
+    let error = client.check_consistency(&survivors).unwrap_err();
+    assert_eq!(error, Error::NotASurvivor { client: dropped.clone() });
     let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
-    assert_eq!(server.aggregate(cohort.model).unwrap(), cohort.plain(&last));
+    assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
 }
 
 // Row 13 as far as it holds without commitments.
@@ -435,16 +687,16 @@ fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
 fn with_a_wrong_share(dropout: bool, kind: &str, of: usize) -> (Error, Cohort) {
     let mut cohort = Cohort::of(4, 2);
     let second = if dropout { Last::SharesKeys } else { Last::Unmasks };
-    let (server, clients) = cohort.masked(&[Last::Unmasks, second, Last::Unmasks, Last::Unmasks]).unwrap();
-    let (mut server, survivors) = server.announce().unwrap();
+    let (mut server, clients, signatures) =
+        cohort.checked(&[Last::Unmasks, second, Last::Unmasks, Last::Unmasks]).unwrap();
     for (i, client) in clients {
-        let mut answer = client.unmask(&survivors).unwrap();
+        let mut answer = client.unmask(&signatures).unwrap();
         if i == 0 {
             answer = tamper(&answer, |v| flip(&mut v[kind][&cohort.names[of]]));
         }
         server.receive(&cohort.names[i], answer).unwrap();
     }
-    (server.aggregate(cohort.model).unwrap_err(), cohort)
+    (server.aggregate().unwrap_err(), cohort)
 }
 
 #[test]
@@ -461,11 +713,10 @@ fn row_13_a_wrong_share_of_a_masking_key_is_never_silent() {
 #[test]
 fn row_13_a_masking_key_is_checked_against_the_advertised_one() {
     let mut cohort = four();
-    let (server, clients) =
-        cohort.masked(&[Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks]).unwrap();
-    let (mut server, survivors) = server.announce().unwrap();
+    let (mut server, clients, signatures) =
+        cohort.checked(&[Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks]).unwrap();
     for (i, client) in clients {
-        let mut answer = client.unmask(&survivors).unwrap();
+        let mut answer = client.unmask(&signatures).unwrap();
         if i == 3 {
             answer = tamper(&answer, |v| flip(&mut v["masking_keys"][&cohort.names[1]]));
         }
@@ -473,7 +724,7 @@ fn row_13_a_masking_key_is_checked_against_the_advertised_one() {
     }
     let mut sharers: Vec<String> = [0, 2, 3].map(|i| cohort.names[i].clone()).to_vec();
     sharers.sort();
-    let error = server.aggregate(cohort.model).unwrap_err();
+    let error = server.aggregate().unwrap_err();
     assert_eq!(error, Error::WrongMaskingKey { client: cohort.names[1].clone(), sharers });
 }
 
@@ -511,7 +762,7 @@ fn row_14_only_those_of_a_round_are_heard_in_it() {
 
 #[test]
 fn vectors_of_wrong_length_or_range_change_nothing() {
-    let parameters = Parameters::new().with_modulus_range(1 << 28);
+    let parameters = Parameters::new().with_security(Security::SemiHonest).with_modulus_range(1 << 28);
     let mut cohort = Cohort::new(parameters.plan(4, Layout::new(0, 2)).unwrap());
     let (mut server, clients) = cohort.receive(&STAY).unwrap();
     let mut unmaskers = Vec::new();
@@ -530,13 +781,10 @@ fn vectors_of_wrong_length_or_range_change_nothing() {
         assert_eq!(error, Error::EntryOutOfRange { from: name.clone(), entry: 2, modulus: 1 << 28 });
         assert_eq!(error.culprits(), [name.as_str()]);
         server.receive(&name, message).unwrap();
-        unmaskers.push((name, client));
+        unmaskers.push((i, client));
     }
-    let (mut server, survivors) = server.announce().unwrap();
-    for (name, client) in unmaskers {
-        server.receive(&name, client.unmask(&survivors).unwrap()).unwrap();
-    }
-    assert_eq!(server.aggregate(cohort.model).unwrap(), cohort.plain(&STAY));
+    let (server, clients, signatures) = confirm(&cohort, server.announce(cohort.model).unwrap(), unmaskers);
+    assert_eq!(finish(&cohort, server, clients, &signatures).unwrap(), cohort.plain(&STAY));
 }
 
 #[test]
@@ -575,7 +823,7 @@ fn a_share_from_nobody_in_the_roster_is_refused() {
 fn participants_with_different_plans_find_out_in_round_0() {
     let cohort = four();
     let other = Cohort::of(4, 2);
-    let mut server = AdvertiseKeysServer::new(cohort.session, cohort.plan, cohort.names.clone()).unwrap();
+    let mut server = cohort.server();
     let (_, message) = other.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
     let error = server.receive(&cohort.names[0], message).unwrap_err();
     let (expected, got) = (cohort.plan.digest(), other.plan.digest());

@@ -31,7 +31,8 @@ fn row_14_two_of_four_leave_after_each_round() {
         (Last::Nothing, Stage::AdvertiseKeys),
         (Last::AdvertisesKeys, Stage::ShareKeys),
         (Last::SharesKeys, Stage::MaskedInput),
-        (Last::MasksInput, Stage::Unmask),
+        (Last::MasksInput, Stage::ConsistencyCheck),
+        (Last::ChecksConsistency, Stage::Unmask),
     ];
     for (leave, stage) in stages {
         let mut cohort = Cohort::of(4, 3);
@@ -43,6 +44,24 @@ fn row_14_two_of_four_leave_after_each_round() {
         for name in missing {
             assert!(error.to_string().contains(&name), "{error}");
         }
+    }
+}
+
+/// Nothing in it depends on the server: the sum is the same with signatures and without.
+#[test]
+fn a_malicious_setting_gives_the_same_sum() {
+    for (clients, colluders) in [(2, 0), (3, 1), (7, 2)] {
+        let mut cohort = Cohort::malicious(clients, colluders);
+        cohort.encode = true;
+        let last = vec![Last::Unmasks; clients];
+        assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+    }
+    // Of 7 with 2 colluders 5 are needed; two leave, each after another round.
+    for leave in ALL {
+        let mut cohort = Cohort::malicious(7, 2);
+        let mut last = vec![Last::Unmasks; 7];
+        (last[2], last[5]) = (leave, Last::MasksInput);
+        assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last), "{leave:?}");
     }
 }
 
@@ -58,10 +77,13 @@ fn two_of_two_and_three_of_three() {
 
 #[test]
 fn a_field_full_of_clients() {
-    let parameters = Parameters::new().with_reconstruction_threshold(Threshold::Count(2));
+    let parameters = Parameters::new()
+        .with_security(Security::SemiHonest)
+        .with_reconstruction_threshold(Threshold::Count(2));
     let plan = parameters.plan(255, Layout::new(0, 0)).unwrap();
     let mut cohort = Cohort::new(plan);
     cohort.names = (0..255).map(|i| format!("{i:03}")).collect();
+    cohort.keys.clear();
     let last: Vec<Last> =
         (0..255).map(|i| if i % 85 == 0 { Last::Unmasks } else { Last::AdvertisesKeys }).collect();
     // Sharing among 255 is the expensive part; only a few go on.
@@ -83,6 +105,7 @@ fn the_same_id_goes_on_for_many_rounds() {
         cohort.data[0].weight = round;
         // Another round trains another input.
         cohort.names = cohort.names.iter().map(|name| format!("{name}+")).collect();
+        cohort.keys.clear();
         let last = [Last::Unmasks, Last::MasksInput, Last::Unmasks];
         assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
     }
@@ -90,6 +113,7 @@ fn the_same_id_goes_on_for_many_rounds() {
 
 #[derive(Clone, Debug)]
 struct Case {
+    security: Security,
     threshold: u32,
     min_cohort: usize,
     modulus: u64,
@@ -107,14 +131,15 @@ fn cases() -> impl Strategy<Value = Case> {
             .prop_map(|(weight, scalars, vector)| Data { weight, scalars, vector });
         let stay = prop_oneof![3 => Just(Last::Unmasks), 1 => select(ALL.to_vec())];
         (
-            2..=clients as u32,
+            select(securities(clients)),
             2..=clients.min(4),
             select(vec![1_u64 << 25, 1 << 30, 1 << 32]),
             vec(data, clients),
             vec(stay, clients),
             any::<bool>(),
         )
-            .prop_map(move |(threshold, min_cohort, modulus, data, last, encode)| Case {
+            .prop_map(move |((security, threshold), min_cohort, modulus, data, last, encode)| Case {
+                security,
                 threshold,
                 min_cohort,
                 modulus,
@@ -126,12 +151,24 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
+/// Each setting with each threshold that it allows.
+fn securities(clients: usize) -> Vec<(Security, u32)> {
+    let curious = (2..=clients).map(|t| (Security::SemiHonest, t as u32));
+    let malicious = (0..clients - 1).flat_map(|colluders| {
+        let security = Security::Malicious { adversaries: colluders as f64 / clients as f64 };
+        ((clients + colluders) / 2 + 1..=clients).map(move |t| (security, t as u32))
+    });
+    curious.chain(malicious).collect()
+}
+
 /// The outcome that the documents promise, from the pattern of dropouts alone.
 fn promised(case: &Case, cohort: &Cohort) -> Result<Aggregate, Error> {
+    let min_cohort = cohort.plan.min_cohort();
     let stages = [
-        (Last::AdvertisesKeys, Stage::AdvertiseKeys, case.min_cohort),
-        (Last::SharesKeys, Stage::ShareKeys, case.min_cohort),
-        (Last::MasksInput, Stage::MaskedInput, case.min_cohort),
+        (Last::AdvertisesKeys, Stage::AdvertiseKeys, min_cohort),
+        (Last::SharesKeys, Stage::ShareKeys, min_cohort),
+        (Last::MasksInput, Stage::MaskedInput, min_cohort),
+        (Last::ChecksConsistency, Stage::ConsistencyCheck, 0),
         (Last::Unmasks, Stage::Unmask, 0),
     ];
     let mut before = Last::Nothing;
@@ -157,6 +194,7 @@ proptest! {
     fn the_secure_sum_is_the_plain_sum_or_a_typed_error(case in cases()) {
         let parameters = Parameters::new()
             .with_min_cohort(case.min_cohort)
+            .with_security(case.security)
             .with_modulus_range(case.modulus)
             .with_reconstruction_threshold(Threshold::Count(case.threshold));
         let plan = parameters.plan(case.data.len(), case.layout).unwrap();

@@ -14,13 +14,15 @@ struct Messages {
     shares: SharesMessage,
     masked: MaskedInputMessage,
     survivors: SurvivorsMessage,
+    word: ConsistencyCheckMessage,
+    signatures: SignaturesMessage,
     unmask: UnmaskMessage,
     states: Vec<String>,
 }
 
 /// One of each, and each state's `Debug`.
 fn messages() -> Messages {
-    let mut cohort = Cohort::of(3, 2);
+    let mut cohort = Cohort::malicious(3, 0);
     let (_, advertise) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
     let (server, mut clients) = cohort.advertise(&STAY);
     let mut states = vec![format!("{server:?}"), format!("{:?}", clients[&0])];
@@ -44,10 +46,16 @@ fn messages() -> Messages {
 
     cohort.journals = vec![MemoryJournal::new(); 3];
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (server, survivors) = server.announce().unwrap();
+    let (server, survivors) = server.announce(cohort.model).unwrap();
     states.push(format!("{server:?}"));
-    let unmask = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
-    Messages { advertise, roster, share, shares, masked, survivors, unmask, states }
+    let (client, word) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
+    states.push(format!("{client:?}"));
+
+    cohort.journals = vec![MemoryJournal::new(); 3];
+    let (server, mut clients, signatures) = cohort.checked(&STAY).unwrap();
+    states.push(format!("{server:?}"));
+    let unmask = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
+    Messages { advertise, roster, share, shares, masked, survivors, word, signatures, unmask, states }
 }
 
 #[test]
@@ -59,6 +67,8 @@ fn every_message_survives_the_trip() {
     assert_eq!(reencode(&m.shares), m.shares);
     assert_eq!(reencode(&m.masked), m.masked);
     assert_eq!(reencode(&m.survivors), m.survivors);
+    assert_eq!(reencode(&m.word), m.word);
+    assert_eq!(reencode(&m.signatures), m.signatures);
     assert_eq!(reencode(&m.unmask), m.unmask);
 }
 
@@ -107,13 +117,15 @@ fn refuses_other_lengths<M: Serialize + DeserializeOwned + std::fmt::Debug>(mess
 #[test]
 fn row_16_byte_strings_of_other_lengths_do_not_decode() {
     let m = messages();
-    // Three changes each: session id, plan, two keys.
-    assert_eq!(refuses_other_lengths(&m.advertise), 3 * 4);
-    assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 2));
+    // Three changes each: session id, plan, two keys, a signature.
+    assert_eq!(refuses_other_lengths(&m.advertise), 3 * 5);
+    assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 3));
     assert_eq!(refuses_other_lengths(&m.share), 3 * (1 + 2 * 2));
     assert_eq!(refuses_other_lengths(&m.shares), 3 * (1 + 2 * 2));
     assert_eq!(refuses_other_lengths(&m.masked), 3 * 2);
     assert_eq!(refuses_other_lengths(&m.survivors), 3);
+    assert_eq!(refuses_other_lengths(&m.word), 3 * 2);
+    assert_eq!(refuses_other_lengths(&m.signatures), 3 * (1 + 3));
     assert_eq!(refuses_other_lengths(&m.unmask), 3 * (1 + 3));
 }
 
