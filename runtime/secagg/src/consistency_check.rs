@@ -14,16 +14,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cohort::{Site, check_sender, check_size, missing},
+    commitment::Opening,
     derive::Binding,
     error::{Error, SERVER, Stage},
     identity::{Signature, Signed},
-    plan::Plan,
     receive_shares::HeldShares,
     redacted::redacted_debug,
     roster::Roster,
     security::majority,
     session::Session,
-    shamir::Share,
     transcript::{Transcript, domain},
     unmask::{UnmaskClient, UnmaskServer},
 };
@@ -44,7 +43,7 @@ pub struct ConsistencyCheckClient {
     pub(crate) site: Site,
     pub(crate) roster: Roster,
     pub(crate) binding: Binding,
-    pub(crate) own_seed_share: Share,
+    pub(crate) own_seed_share: Opening,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -151,32 +150,17 @@ pub struct SignaturesMessage {
 
 /// The server, with the masked sum, collecting the survivors' word.
 pub struct ConsistencyCheckServer {
-    session: Session,
-    plan: Plan,
-    roster: Roster,
-    binding: Binding,
-    survivors: BTreeSet<String>,
-    dropped: BTreeSet<String>,
+    next: UnmaskServer,
     statement: Transcript,
-    sum: Vec<u32>,
     received: BTreeMap<String, Option<Signature>>,
 }
 
-redacted_debug!(ConsistencyCheckServer, session);
+redacted_debug!(ConsistencyCheckServer, next.session);
 
 impl ConsistencyCheckServer {
-    pub(crate) fn new(
-        session: Session,
-        plan: Plan,
-        roster: Roster,
-        binding: Binding,
-        survivors: BTreeSet<String>,
-        dropped: BTreeSet<String>,
-        sum: Vec<u32>,
-    ) -> Self {
-        let statement = statement(&session, &survivors, &binding);
-        let received = BTreeMap::new();
-        Self { session, plan, roster, binding, survivors, dropped, statement, sum, received }
+    pub(crate) fn new(next: UnmaskServer) -> Self {
+        let statement = statement(&next.session, &next.survivors, &next.binding);
+        Self { next, statement, received: BTreeMap::new() }
     }
 
     /// Takes the word of `from`, the name that the transport authenticated.
@@ -186,10 +170,10 @@ impl ConsistencyCheckServer {
     /// [`BadSignature`](Error::BadSignature) names a client that signed something else: another model, for example.
     /// Its input stays in the sum, and the session may go on without its word.
     pub fn receive(&mut self, from: &str, message: ConsistencyCheckMessage) -> Result<(), Error> {
-        check_sender(STAGE, from, self.survivors.contains(from), &self.received)?;
-        self.session.check(from, &message.session)?;
+        check_sender(STAGE, from, self.next.survivors.contains(from), &self.received)?;
+        self.next.session.check(from, &message.session)?;
         let signed = Signed { stage: STAGE, from, signer: from };
-        self.roster.verify(&signed, &self.statement, message.signature.as_ref())?;
+        self.next.roster.verify(&signed, &self.statement, message.signature.as_ref())?;
         self.received.insert(from.to_owned(), message.signature);
         Ok(())
     }
@@ -201,17 +185,17 @@ impl ConsistencyCheckServer {
 
     /// Who did not.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        missing(self.survivors.iter(), &self.received).into_iter().map(String::as_str)
+        missing(self.next.survivors.iter(), &self.received).into_iter().map(String::as_str)
     }
 
     /// Whose masked inputs are in the sum.
     pub fn survivors(&self) -> impl Iterator<Item = &str> {
-        self.survivors.iter().map(String::as_str)
+        self.next.survivors.iter().map(String::as_str)
     }
 
     /// Whose are not, of those who shared keys.
     pub fn dropped(&self) -> impl Iterator<Item = &str> {
-        self.dropped.iter().map(String::as_str)
+        self.next.dropped.iter().map(String::as_str)
     }
 
     /// Ends the round. The message goes to each who confirmed; nobody else is asked for shares.
@@ -220,26 +204,15 @@ impl ConsistencyCheckServer {
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) and [`TooFewSignatures`](Error::TooFewSignatures) name who is missing.
     pub fn forward(self) -> Result<(UnmaskServer, SignaturesMessage), Error> {
-        let Self { session, plan, roster, binding, survivors, dropped, sum, received, .. } = self;
-        let absent = missing(survivors.iter(), &received).into_iter();
-        check_size(STAGE, received.len(), plan.threshold(), 0, absent)?;
-        if plan.security().is_malicious() {
-            enough(majority(roster.len(), plan.colluders()), &received, &survivors)?;
+        let Self { mut next, received, .. } = self;
+        let absent = missing(next.survivors.iter(), &received).into_iter();
+        check_size(STAGE, received.len(), next.plan.threshold(), 0, absent)?;
+        if next.plan.security().is_malicious() {
+            enough(majority(next.roster.len(), next.plan.colluders()), &received, &next.survivors)?;
         }
-        let confirmed = received.keys().cloned().collect();
+        next.confirmed = received.keys().cloned().collect();
         let signatures = received.into_iter().filter_map(|(name, signature)| Some((name, signature?)));
-        let message = SignaturesMessage { session, signatures: signatures.collect() };
-        let server = UnmaskServer {
-            session,
-            plan,
-            roster,
-            binding,
-            survivors,
-            dropped,
-            confirmed,
-            sum,
-            received: BTreeMap::new(),
-        };
-        Ok((server, message))
+        let message = SignaturesMessage { session: next.session, signatures: signatures.collect() };
+        Ok((next, message))
     }
 }

@@ -344,26 +344,42 @@ pub enum Error {
         /// Their names.
         names: Vec<String>,
     },
-    /// A masking key rebuilt from shares is not the one that was advertised.
+    /// A share that its sharer signed, and that does not open, or not to what the sharer committed to. Only the two
+    /// of the pair can know which of them is wrong.
+    #[error("{to} disputes the {kind} share from {from}; this proves neither of them guilty")]
+    DisputedPair {
+        /// Who dealt it.
+        from: String,
+        /// Who disputes it.
+        to: String,
+        /// Which share.
+        kind: ShareKind,
+    },
+    /// A share in round 4 that is not the one its holder was dealt, and accepted.
     #[error(
-        "the masking key rebuilt for {client} is not the advertised one: a share from {} was wrong; \
-         no sum was computed", list(.sharers)
+        "{from} gave a {kind} share of {client} that is not the one it was dealt; its answer is not used"
+    )]
+    WrongOpening {
+        /// Who gave it.
+        from: String,
+        /// Whose secret it is to be a share of.
+        client: String,
+        /// Which share.
+        kind: ShareKind,
+    },
+    /// Shares as they were dealt, of a masking key that was not advertised.
+    #[error(
+        "{client} dealt shares of another masking key than it advertised; no sum was computed, leave it out"
     )]
     WrongMaskingKey {
         /// Whose key.
         client: String,
-        /// Whose answers it was rebuilt from.
-        sharers: Vec<String>,
     },
-    /// More shares than the threshold needs, and they do not agree.
-    #[error("the {kind} shares of {client} from {} do not agree; no sum was computed", list(.sharers))]
-    InconsistentShares {
-        /// Whose secret.
+    /// Shares as they were dealt, of a seed that was not committed to.
+    #[error("{client} dealt shares of another seed than it committed to; no sum was computed, leave it out")]
+    WrongSeed {
+        /// Whose seed.
         client: String,
-        /// Which secret.
-        kind: ShareKind,
-        /// Whose answers were used.
-        sharers: Vec<String>,
     },
     /// A total that no set of valid inputs can have.
     #[error(
@@ -439,7 +455,9 @@ impl Error {
             Self::NotASurvivor { .. } => "not-a-survivor",
             Self::SurvivorsNotInCohort { .. } => "survivors-not-in-cohort",
             Self::WrongMaskingKey { .. } => "wrong-masking-key",
-            Self::InconsistentShares { .. } => "inconsistent-shares",
+            Self::WrongSeed { .. } => "wrong-seed",
+            Self::WrongOpening { .. } => "wrong-opening",
+            Self::DisputedPair { .. } => "disputed-pair",
             Self::ImplausibleSum { .. } => "implausible-sum",
             Self::NothingToDecode => "nothing-to-decode",
             Self::QuantizedForOtherPlan { .. } => "quantized-for-other-plan",
@@ -459,8 +477,10 @@ impl Error {
             | Self::WrongShareSet { from, .. }
             | Self::WrongVectorLength { from, .. }
             | Self::EntryOutOfRange { from, .. }
+            | Self::WrongOpening { from, .. }
             | Self::QuantizedForOtherPlan { from, .. } => vec![from],
             Self::InvalidPublicKey { owner } => vec![owner],
+            Self::WrongMaskingKey { client } | Self::WrongSeed { client } => vec![client],
             Self::BelowThreshold { .. }
             | Self::CohortTooSmall { .. }
             | Self::ThresholdBelowPolicy { .. }
@@ -484,8 +504,7 @@ impl Error {
             | Self::ShareNotOpened { .. }
             | Self::NotASurvivor { .. }
             | Self::SurvivorsNotInCohort { .. }
-            | Self::WrongMaskingKey { .. }
-            | Self::InconsistentShares { .. }
+            | Self::DisputedPair { .. }
             | Self::ImplausibleSum { .. }
             | Self::NothingToDecode
             | Self::Internal { .. } => Vec::new(),

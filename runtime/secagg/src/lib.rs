@@ -41,10 +41,11 @@
 //! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client), 6 (no input is masked
 //! twice, sessions only go forward), 7 (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad
 //! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
-//! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 14 (fewer than t answers give an error
-//! and no sum). In part: 13 (rebuilt masking keys are checked; seeds only where more than t answer).
+//! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
+//! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
+//! sum).
 //!
-//! Not yet: 13 (blame for wrong shares), 5 (the neighbour graph, which needs SecAgg+), 18 (differences of cohorts over
+//! Not yet: 5 (the neighbour graph, which needs SecAgg+), 18 (differences of cohorts over
 //! rounds).
 //!
 //! # Three clients in one process
@@ -174,6 +175,7 @@
 mod advertise_keys;
 mod aggregate;
 mod cohort;
+mod commitment;
 mod consistency_check;
 mod derive;
 mod digest;
@@ -203,6 +205,7 @@ mod vectors;
 
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};
+pub use commitment::{Commitment, RevealedShare};
 pub use consistency_check::{
     ConsistencyCheckClient, ConsistencyCheckMessage, ConsistencyCheckServer, SignaturesMessage,
     SurvivorsMessage,
@@ -223,6 +226,7 @@ pub use roster::{RosterEntry, RosterMessage};
 pub use sealing::{SealedShare, ShareKind};
 pub use security::Security;
 pub use session::Session;
-pub use shamir::RevealedShare;
-pub use share_keys::{SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage};
+pub use share_keys::{
+    DealtShares, SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage,
+};
 pub use unmask::{UnmaskClient, UnmaskMessage, UnmaskServer};

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     aggregate,
     cohort::{Site, check_sender, check_size, missing},
+    commitment::Opening,
     consistency_check::{ConsistencyCheckClient, ConsistencyCheckServer, SurvivorsMessage},
     derive::{Binding, pair_mask_key, self_mask_key},
     digest::{InputId, ModelDigest},
@@ -30,7 +31,8 @@ use crate::{
     redacted::redacted_debug,
     roster::Roster,
     session::Session,
-    shamir::Share,
+    share_keys::Dealing,
+    unmask::UnmaskServer,
 };
 
 const STAGE: Stage = Stage::MaskedInput;
@@ -43,7 +45,7 @@ pub struct MaskInputClient {
     pub(crate) masking: PrivateKey,
     pub(crate) roster: Roster,
     pub(crate) seed: Zeroizing<[u8; 32]>,
-    pub(crate) own_seed_share: Share,
+    pub(crate) own_seed_share: Opening,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -114,6 +116,7 @@ pub struct MaskedInputServer {
     plan: Plan,
     roster: Roster,
     cohort: BTreeSet<String>,
+    dealings: BTreeMap<String, Dealing>,
     sum: Vec<u32>,
     received: BTreeMap<String, ()>,
 }
@@ -121,9 +124,16 @@ pub struct MaskedInputServer {
 redacted_debug!(MaskedInputServer, session);
 
 impl MaskedInputServer {
-    pub(crate) fn new(session: Session, plan: Plan, roster: Roster, cohort: Vec<String>) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        plan: Plan,
+        roster: Roster,
+        cohort: Vec<String>,
+        dealings: BTreeMap<String, Dealing>,
+    ) -> Self {
         let cohort = cohort.into_iter().collect();
-        Self { session, plan, roster, cohort, sum: vec![0; plan.entries()], received: BTreeMap::new() }
+        let sum = vec![0; plan.entries()];
+        Self { session, plan, roster, cohort, dealings, sum, received: BTreeMap::new() }
     }
 
     /// Adds the vector of `from`, the name that the transport authenticated. A refused vector changes nothing.
@@ -165,14 +175,27 @@ impl MaskedInputServer {
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
     pub fn announce(self, model: ModelDigest) -> Result<(ConsistencyCheckServer, SurvivorsMessage), Error> {
-        let Self { session, plan, roster, cohort, sum, received } = self;
+        let Self { session, plan, roster, cohort, dealings, sum, received } = self;
         let absent = missing(cohort.iter(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
         let survivors: BTreeSet<String> = received.into_keys().collect();
         let dropped = cohort.difference(&survivors).cloned().collect();
         let message = SurvivorsMessage { session, survivors: survivors.clone() };
         let binding = Binding::new(&model, &plan.digest(), roster.digest());
-        let server = ConsistencyCheckServer::new(session, plan, roster, binding, survivors, dropped, sum);
-        Ok((server, message))
+        let confirmed = BTreeSet::new();
+        let received = BTreeMap::new();
+        let server = UnmaskServer {
+            session,
+            plan,
+            roster,
+            binding,
+            survivors,
+            dropped,
+            dealings,
+            confirmed,
+            sum,
+            received,
+        };
+        Ok((ConsistencyCheckServer::new(server), message))
     }
 }

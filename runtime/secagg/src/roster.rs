@@ -171,6 +171,13 @@ impl Roster {
         self.members.keys()
     }
 
+    /// At which place of those to whom `from` deals `to` is; `None` where they are one.
+    pub(crate) fn place_among_recipients(&self, from: &str, to: &str) -> Option<usize> {
+        let (from, to) = (self.get(from)?.index, self.get(to)?.index);
+        let before = to.saturating_sub(1).saturating_sub(u8::from(to > from));
+        (to != from).then_some(usize::from(before))
+    }
+
     /// Everybody but one.
     pub(crate) fn others<'a>(&'a self, me: &'a str) -> impl Iterator<Item = (&'a String, &'a Member)> {
         self.members.iter().filter(move |(name, _)| name.as_str() != me)
@@ -245,6 +252,8 @@ mod tests {
             assert_eq!(usize::from(roster.get(name).unwrap().index), index);
         }
         assert_eq!(message.index_of("d"), None);
+        let places = ["a", "b", "c"].map(|to| roster.place_among_recipients("b", to));
+        assert_eq!(places, [Some(0), None, Some(1)]);
         assert_eq!(roster.others("b").map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     }
 

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     aggregate::Aggregate,
     cohort::{Site, check_names, check_sender, missing},
+    commitment::{Commitment, Opening, RevealedShare},
     consistency_check::{SignaturesMessage, check_signatures},
     derive::{Binding, pair_mask_key, self_mask_key},
     error::{Error, Stage},
@@ -32,9 +33,10 @@ use crate::{
     receive_shares::HeldShares,
     redacted::redacted_debug,
     roster::{Member, Roster},
-    sealing::ShareKind,
+    sealing::{Purpose, ShareKind},
     session::Session,
-    shamir::{RevealedShare, Share, combine},
+    shamir::{Share, combine},
+    share_keys::{Dealing, own_purpose},
     transcript::Transcript,
 };
 
@@ -46,7 +48,7 @@ pub struct UnmaskClient {
     pub(crate) roster: Roster,
     pub(crate) survivors: BTreeSet<String>,
     pub(crate) statement: Transcript,
-    pub(crate) own_seed_share: Share,
+    pub(crate) own_seed_share: Opening,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -91,6 +93,7 @@ pub struct UnmaskServer {
     pub(crate) binding: Binding,
     pub(crate) survivors: BTreeSet<String>,
     pub(crate) dropped: BTreeSet<String>,
+    pub(crate) dealings: BTreeMap<String, Dealing>,
     /// Those of the survivors who confirmed in round 3: they are asked.
     pub(crate) confirmed: BTreeSet<String>,
     pub(crate) sum: Vec<u32>,
@@ -101,11 +104,18 @@ redacted_debug!(UnmaskServer, session);
 
 impl UnmaskServer {
     /// Takes the shares of `from`, the name that the transport authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongOpening`](Error::WrongOpening) names a client whose share is not the one that it accepted in round 1. Its
+    /// answer is not used, and others may do.
     pub fn receive(&mut self, from: &str, message: UnmaskMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.confirmed.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
         check_names(from, self.survivors.iter(), message.seeds.keys())?;
         check_names(from, self.dropped.iter(), message.masking_keys.keys())?;
+        self.check_openings(from, &message.seeds, ShareKind::Seed)?;
+        self.check_openings(from, &message.masking_keys, ShareKind::MaskingKey)?;
         self.received.insert(from.to_owned(), message);
         Ok(())
     }
@@ -130,8 +140,8 @@ impl UnmaskServer {
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) names who is missing; nothing of the sum is known then.
-    /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`InconsistentShares`](Error::InconsistentShares) for wrong
-    /// shares, [`ImplausibleSum`](Error::ImplausibleSum) for masks that do not cancel.
+    /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`WrongSeed`](Error::WrongSeed) name a member that dealt shares
+    /// of something else, [`ImplausibleSum`](Error::ImplausibleSum) is for masks that do not cancel.
     pub fn aggregate(mut self) -> Result<Aggregate, Error> {
         let absent = missing(self.confirmed.iter(), &self.received).into_iter();
         let (required, got) = (self.plan.threshold(), self.received.len());
@@ -145,7 +155,7 @@ impl UnmaskServer {
         }
         let mut sum = std::mem::take(&mut self.sum);
         for name in &self.survivors {
-            let seed = self.rebuild(name, ShareKind::Seed)?;
+            let seed = self.rebuild_seed(name)?;
             let key = self_mask_key(seed.as_bytes(), &self.session, name)?;
             mask::apply(&mut sum, &key, Sign::Minus)?;
         }
@@ -160,8 +170,37 @@ impl UnmaskServer {
         Aggregate::decode(&self.plan, sum, self.survivors.into_iter().collect())
     }
 
+    /// Whoever gives another share than it was dealt is found here: it accepted the commitment in round 1.
+    fn check_openings(
+        &self,
+        from: &str,
+        shares: &BTreeMap<String, RevealedShare>,
+        kind: ShareKind,
+    ) -> Result<(), Error> {
+        for (name, share) in shares {
+            let own = own_purpose(&self.session, from, self.roster.digest());
+            let purpose = Purpose { from: name, kind, ..own };
+            let position = self.roster.place_among_recipients(name, from);
+            let committed = self.dealings.get(name).and_then(|dealing| dealing.to(position, kind));
+            if committed != Some(&share.opening().commitment(&purpose)) {
+                return Err(Error::WrongOpening { from: from.to_owned(), client: name.clone(), kind });
+            }
+        }
+        Ok(())
+    }
+
+    fn rebuild_seed(&self, name: &str) -> Result<Share, Error> {
+        let seed = self.rebuild(name, ShareKind::Seed)?;
+        let committed = self.dealings.get(name).map(|dealing| dealing.seed);
+        if committed == Some(Commitment::to_seed(&self.session, name, seed.as_bytes())) {
+            Ok(seed)
+        } else {
+            Err(Error::WrongSeed { client: name.to_owned() })
+        }
+    }
+
     fn rebuild_masking_key(&self, name: &str) -> Result<PrivateKey, Error> {
-        let wrong = || Error::WrongMaskingKey { client: name.to_owned(), sharers: self.sharers() };
+        let wrong = || Error::WrongMaskingKey { client: name.to_owned() };
         let scalar = self.rebuild(name, ShareKind::MaskingKey)?;
         let key = PrivateKey::from_bytes(scalar.as_bytes()).ok_or_else(wrong)?;
         if key.encoded_public_key()? == self.member(name)?.masking_key.encoded() {
@@ -171,17 +210,13 @@ impl UnmaskServer {
         }
     }
 
-    /// Rebuilds a secret from t shares, and once more from all where there are more, because a seed has no public key
-    /// to check it against.
+    /// Rebuilds a secret from t shares. More would not tell more: each was checked against its commitment, and the
+    /// secret is checked by the caller.
     fn rebuild(&self, name: &str, kind: ShareKind) -> Result<Share, Error> {
         let shares = self.shares_of(name, kind)?;
         let needed =
             shares.get(..self.plan.threshold()).ok_or(Error::Internal { operation: "share count" })?;
-        let secret = Share::from_bytes(*combine(needed)?);
-        if shares.len() > needed.len() && Share::from_bytes(*combine(&shares)?) != secret {
-            return Err(Error::InconsistentShares { client: name.to_owned(), kind, sharers: self.sharers() });
-        }
-        Ok(secret)
+        Ok(Share::from_bytes(*combine(needed)?))
     }
 
     fn shares_of(&self, name: &str, kind: ShareKind) -> Result<Vec<(u8, Share)>, Error> {
@@ -191,16 +226,12 @@ impl UnmaskServer {
                 ShareKind::MaskingKey => &answer.masking_keys,
             };
             let share = shares.get(name).ok_or(Error::Internal { operation: "share lookup" })?;
-            Ok((self.member(holder)?.index, Share::from_bytes(*share.as_bytes())))
+            Ok((self.member(holder)?.index, share.opening().share().clone()))
         };
         self.received.iter().map(lookup).collect()
     }
 
     fn member(&self, name: &str) -> Result<&Member, Error> {
         self.roster.get(name).ok_or(Error::Internal { operation: "roster lookup" })
-    }
-
-    fn sharers(&self) -> Vec<String> {
-        self.received.keys().cloned().collect()
     }
 }

@@ -668,73 +668,117 @@ fn row_12_no_answer_opens_the_seed_of_a_dropout() {
     assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
 }
 
-// Row 13 as far as it holds without commitments.
+// Row 13: corrupted shares and ciphertexts, and who is to blame.
 
+/// Nobody knows whether sharer or relay changed it, where nothing is signed.
 #[test]
 fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
-    for kind in ["seed", "masking_key"] {
+    for (field, code) in [
+        ("seed", "share-not-opened"),
+        ("masking_key", "share-not-opened"),
+        ("seed_commitment", "disputed-pair"),
+        ("masking_key_commitment", "disputed-pair"),
+    ] {
         let mut cohort = four();
         let (server, mut clients) = cohort.share(&STAY).unwrap();
         let (_, shares) = server.deliver().unwrap();
         let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
-        let changed = tamper(&shares[&me], |v| flip(&mut v["shares"][&from][kind]));
+        let changed = tamper(&shares[&me], |v| flip(&mut v["shares"][&from]["sealed"][field]));
         let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
-        assert_eq!(error.code(), "share-not-opened");
+        assert_eq!(error.code(), code);
         assert!(error.culprits().is_empty());
     }
 }
 
-fn with_a_wrong_share(dropout: bool, kind: &str, of: usize) -> (Error, Cohort) {
-    let mut cohort = Cohort::of(4, 2);
-    let second = if dropout { Last::SharesKeys } else { Last::Unmasks };
-    let (mut server, clients, signatures) =
-        cohort.checked(&[Last::Unmasks, second, Last::Unmasks, Last::Unmasks]).unwrap();
-    for (i, client) in clients {
-        let mut answer = client.unmask(&signatures).unwrap();
-        if i == 0 {
-            answer = tamper(&answer, |v| flip(&mut v[kind][&cohort.names[of]]));
-        }
-        server.receive(&cohort.names[i], answer).unwrap();
+/// What its sharer did not sign comes from the relay.
+#[test]
+fn row_13_a_relay_that_changes_what_is_signed_is_named() {
+    let fields = ["seed", "masking_key", "seed_commitment", "masking_key_commitment", "signature", "path"];
+    for field in fields {
+        let mut cohort = Cohort::malicious(4, 0);
+        let (server, mut clients) = cohort.share(&STAY).unwrap();
+        let (_, shares) = server.deliver().unwrap();
+        let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
+        let changed = tamper(&shares[&me], |v| {
+            let dealt = &mut v["shares"][&from];
+            match field {
+                "signature" => flip(&mut dealt["signature"]),
+                "path" => drop(dealt["path"].as_array_mut().unwrap().pop()),
+                field => flip(&mut dealt["sealed"][field]),
+            }
+        });
+        let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
+        let stage = Stage::ShareKeys;
+        assert_eq!(error, Error::BadSignature { stage, from: "the server".into(), signer: from });
+        assert_eq!(error.culprits(), ["the server"]);
     }
-    (server.aggregate().unwrap_err(), cohort)
 }
 
+/// The server verifies before it passes on, so that it is not the one who is named.
 #[test]
-fn row_13_a_wrong_share_of_a_masking_key_is_never_silent() {
-    let (error, cohort) = with_a_wrong_share(true, "masking_keys", 1);
-    assert!(matches!(
-        &error,
-        Error::WrongMaskingKey { client, .. } | Error::InconsistentShares { client, .. } if *client == cohort.names[1]
-    ));
-    assert!(error.culprits().is_empty());
+fn row_13_a_sharer_that_signs_something_else_is_named_by_the_server() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (mut server, roster) = server.freeze().unwrap();
+    let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
+    let changed = tamper(&message, |v| flip(&mut v["shares"][&other]["seed_commitment"]));
+    let error = server.receive(&me, changed).unwrap_err();
+    assert_eq!(error, Error::BadSignature { stage: Stage::ShareKeys, from: me.clone(), signer: me.clone() });
+    server.receive(&me, message).unwrap();
 }
 
-/// All answer with exactly t shares: the curve is the only check.
+/// A wrong share is refused when it comes, its giver is named, and the others finish without it.
 #[test]
-fn row_13_a_masking_key_is_checked_against_the_advertised_one() {
+fn row_13_a_wrong_share_in_round_4_names_its_giver_and_spoils_nothing() {
+    for (kind, of) in [("masking_keys", 1), ("seeds", 2), ("seeds", 0)] {
+        let mut cohort = Cohort::of(4, 2);
+        let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
+        let (mut server, clients, signatures) = cohort.checked(&last).unwrap();
+        for (i, client) in clients {
+            let answer = client.unmask(&signatures).unwrap();
+            let (me, client) = (cohort.names[i].clone(), cohort.names[of].clone());
+            if i != 0 {
+                server.receive(&me, answer).unwrap();
+                continue;
+            }
+            let wrong = tamper(&answer, |v| flip(&mut v[kind][&client]));
+            let kind = if kind == "seeds" { ShareKind::Seed } else { ShareKind::MaskingKey };
+            let error = server.receive(&me, wrong).unwrap_err();
+            assert_eq!(error, Error::WrongOpening { from: me.clone(), client, kind });
+            assert_eq!(error.culprits(), [me.as_str()]);
+        }
+        assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
+    }
+}
+
+/// A seed commitment that is not to the seed that was dealt: rebuilt, compared, and never silent.
+#[test]
+fn row_13_a_seed_is_checked_against_its_commitment() {
     let mut cohort = four();
-    let (mut server, clients, signatures) =
-        cohort.checked(&[Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks]).unwrap();
+    let (server, clients) = cohort.advertise(&STAY);
+    let (mut server, roster) = server.freeze().unwrap();
+    let mut sharing = Vec::new();
     for (i, client) in clients {
-        let mut answer = client.unmask(&signatures).unwrap();
-        if i == 3 {
-            answer = tamper(&answer, |v| flip(&mut v["masking_keys"][&cohort.names[1]]));
+        let (client, mut message) = client.share_keys(&roster).unwrap();
+        if i == 1 {
+            message = tamper(&message, |v| flip(&mut v["seed_commitment"]));
         }
-        server.receive(&cohort.names[i], answer).unwrap();
+        server.receive(&cohort.names[i], message).unwrap();
+        sharing.push((i, client));
     }
-    let mut sharers: Vec<String> = [0, 2, 3].map(|i| cohort.names[i].clone()).to_vec();
-    sharers.sort();
-    let error = server.aggregate().unwrap_err();
-    assert_eq!(error, Error::WrongMaskingKey { client: cohort.names[1].clone(), sharers });
-}
-
-#[test]
-fn row_13_a_wrong_share_of_a_seed_is_found_when_more_than_t_answer() {
-    let (error, cohort) = with_a_wrong_share(false, "seeds", 2);
-    let mut sharers = cohort.names.clone();
-    sharers.sort();
-    let kind = ShareKind::Seed;
-    assert_eq!(error, Error::InconsistentShares { client: cohort.names[2].clone(), kind, sharers });
+    let (mut server, shares) = server.deliver().unwrap();
+    let mut masked = Vec::new();
+    for (i, client) in sharing {
+        let client = client.receive_shares(&shares[&cohort.names[i]]).unwrap();
+        let (client, message) = cohort.mask(i, client, cohort.model).unwrap();
+        server.receive(&cohort.names[i], message).unwrap();
+        masked.push((i, client));
+    }
+    let (server, clients, signatures) = confirm(&cohort, server.announce(cohort.model).unwrap(), masked);
+    let error = finish(&cohort, server, clients, &signatures).unwrap_err();
+    assert_eq!(error, Error::WrongSeed { client: cohort.names[1].clone() });
+    assert_eq!(error.culprits(), [cohort.names[1].as_str()]);
 }
 
 // Row 14 is in session.rs. Here: nothing partial comes out, and a strange sender changes nothing.

@@ -120,8 +120,9 @@ fn row_16_byte_strings_of_other_lengths_do_not_decode() {
     // Three changes each: session id, plan, two keys, a signature.
     assert_eq!(refuses_other_lengths(&m.advertise), 3 * 5);
     assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 3));
-    assert_eq!(refuses_other_lengths(&m.share), 3 * (1 + 2 * 2));
-    assert_eq!(refuses_other_lengths(&m.shares), 3 * (1 + 2 * 2));
+    // For each recipient two ciphertexts and two commitments; delivered with a signature and a path of one node.
+    assert_eq!(refuses_other_lengths(&m.share), 3 * (4 + 2 * 4));
+    assert_eq!(refuses_other_lengths(&m.shares), 3 * (1 + 2 * 6));
     assert_eq!(refuses_other_lengths(&m.masked), 3 * 2);
     assert_eq!(refuses_other_lengths(&m.survivors), 3);
     assert_eq!(refuses_other_lengths(&m.word), 3 * 2);
@@ -146,7 +147,7 @@ fn row_11_debug_of_messages_shows_no_share_and_no_entry() {
     assert!(!unmask.contains('['), "{unmask}");
     assert!(format!("{:?}", m.masked).contains("entries: 5"));
     for text in [format!("{:?}", m.share), format!("{:?}", m.shares)] {
-        assert!(text.contains("SealedShare(48 bytes)") && !text.contains('['), "{text}");
+        assert!(text.contains("SealedShare(80 bytes)") && !text.contains('['), "{text}");
     }
 }
 
