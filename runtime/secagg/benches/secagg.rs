@@ -87,8 +87,15 @@ fn session(clients: usize, vector: &[f32]) -> Aggregate {
         waiting.push(client);
     }
     let (mut server, roster) = server.freeze().unwrap();
-    let mut sharing = Vec::new();
+    let mut frozen = Vec::new();
     for (name, client) in names.iter().zip(waiting) {
+        let (client, message) = client.freeze_roster(&roster).unwrap();
+        server.receive(name, message).unwrap();
+        frozen.push(client);
+    }
+    let (mut server, roster) = server.reveal().unwrap();
+    let mut sharing = Vec::new();
+    for (name, client) in names.iter().zip(frozen) {
         let (client, message) = client.share_keys(&roster).unwrap();
         server.receive(name, message).unwrap();
         sharing.push(client);

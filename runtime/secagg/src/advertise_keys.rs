@@ -15,6 +15,7 @@ use serde_bytes::ByteArray;
 use crate::{
     cohort::{Site, check_sender, check_size, missing},
     error::{Error, SERVER, Stage},
+    freeze_roster::{FreezeRosterClient, FreezeRosterServer, Randomness},
     identity::{Identities, Identity, IdentityKey, Signature, Signed},
     journal::{self, InputJournal},
     keys::{EncodedKey, PrivateKey},
@@ -23,7 +24,6 @@ use crate::{
     redacted::redacted_debug,
     roster::{Roster, RosterEntry, RosterMessage, check_name, check_plan, keys_statement, known},
     session::Session,
-    share_keys::{ShareKeysClient, ShareKeysServer},
 };
 
 const STAGE: Stage = Stage::AdvertiseKeys;
@@ -104,18 +104,21 @@ impl Client {
         &self,
         session: Session,
         journal: &mut J,
-    ) -> Result<(ShareKeysClient, AdvertiseKeysMessage), Error> {
+    ) -> Result<(FreezeRosterClient, AdvertiseKeysMessage), Error> {
         let identity = self.identity()?;
         journal::begin(journal, &session)?;
         let (sealing, masking) = (PrivateKey::generate()?, PrivateKey::generate()?);
+        let randomness = Randomness::generate()?;
+        let commitment = randomness.commitment(&session, &self.name);
         let plan = self.plan.digest();
         let (sealing_key, masking_key) = (sealing.encoded_public_key()?, masking.encoded_public_key()?);
-        let statement = keys_statement(&session, &plan, &self.name, &sealing_key, &masking_key);
+        let statement = keys_statement(&session, &plan, &self.name, &sealing_key, &masking_key, &commitment);
         let message = AdvertiseKeysMessage {
             session,
             plan: ByteArray::new(plan),
             sealing_key,
             masking_key,
+            commitment: ByteArray::new(commitment),
             signature: identity.map(|identity| identity.sign(&statement)),
         };
         let site = Site {
@@ -126,7 +129,8 @@ impl Client {
             colluders: self.colluders(identity),
             identity: identity.cloned(),
         };
-        Ok((ShareKeysClient::new(site, sealing, masking, &message), message))
+        let advertised = message.clone();
+        Ok((FreezeRosterClient { site, sealing, masking, randomness, advertised }, message))
     }
 }
 
@@ -137,6 +141,8 @@ pub struct AdvertiseKeysMessage {
     pub(crate) plan: ByteArray<32>,
     pub(crate) sealing_key: EncodedKey,
     pub(crate) masking_key: EncodedKey,
+    /// H(r), of the random value that the client reveals once the roster is frozen.
+    pub(crate) commitment: ByteArray<32>,
     pub(crate) signature: Option<Signature>,
 }
 
@@ -190,7 +196,8 @@ impl AdvertiseKeysServer {
         message.masking_key.decode(from)?;
         if let Some(trusted) = self.trusted()? {
             let (sealing, masking) = (&message.sealing_key, &message.masking_key);
-            let statement = keys_statement(&self.session, &message.plan, from, sealing, masking);
+            let commitment = &message.commitment;
+            let statement = keys_statement(&self.session, &message.plan, from, sealing, masking, commitment);
             let signed = Signed { stage: STAGE, from, signer: from };
             signed.verify(known(trusted, from, from)?, &statement, message.signature.as_ref())?;
         }
@@ -213,13 +220,14 @@ impl AdvertiseKeysServer {
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
-    pub fn freeze(self) -> Result<(ShareKeysServer, RosterMessage), Error> {
+    pub fn freeze(self) -> Result<(FreezeRosterServer, RosterMessage), Error> {
         let absent = missing(self.invited.iter(), &self.received).into_iter();
         check_size(STAGE, self.received.len(), self.plan.threshold(), self.plan.min_cohort(), absent)?;
         let members = self.received.iter().map(|(name, message)| RosterEntry {
             name: name.clone(),
             sealing_key: message.sealing_key,
             masking_key: message.masking_key,
+            commitment: message.commitment,
             signature: message.signature,
         });
         let message = RosterMessage {
@@ -228,7 +236,7 @@ impl AdvertiseKeysServer {
             members: members.collect(),
         };
         let roster = Roster::check(&message, &self.session, &self.plan, self.trusted()?)?;
-        Ok((ShareKeysServer::new(self.session, self.plan, roster), message))
+        Ok((FreezeRosterServer::new(self.session, self.plan, roster), message))
     }
 }
 

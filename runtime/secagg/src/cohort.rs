@@ -8,7 +8,6 @@ use crate::{
     plan::Plan,
     policy::ClientPolicy,
     roster::Roster,
-    security::majority,
     session::Session,
 };
 
@@ -34,7 +33,7 @@ impl Site {
     /// Adversaries are a part of the enrolled, and a server can put all of them into a small roster: this site counts
     /// again with what it knows (`SECURITY.md`, rows 3 and 4).
     pub(crate) fn check_adversaries(&self, roster: &Roster) -> Result<(), Error> {
-        let required = majority(roster.len(), self.colluders);
+        let required = self.plan.required_threshold(roster.len(), self.colluders);
         if self.identity.is_none() || self.plan.threshold() >= required {
             return Ok(());
         }
@@ -58,6 +57,21 @@ impl Site {
             self.plan.min_cohort().max(self.policy.min_cohort()).max(self.colluders.saturating_add(2));
         check_size(stage, present, self.plan.threshold(), minimum, missing)
     }
+}
+
+/// Whether enough of those who hold shares of one member's secrets are present. On the complete graph they are the
+/// cohort, which is counted elsewhere.
+pub(crate) fn check_holders<'a>(
+    stage: Stage,
+    plan: &Plan,
+    holders: impl Iterator<Item = &'a String>,
+    is_present: impl Fn(&String) -> bool,
+) -> Result<(), Error> {
+    if plan.is_complete() {
+        return Ok(());
+    }
+    let (present, absent): (Vec<&String>, Vec<&String>) = holders.partition(|name| is_present(name));
+    check_size(stage, present.len(), plan.threshold(), 0, absent.into_iter())
 }
 
 /// Enough for the threshold, and enough to hide in.

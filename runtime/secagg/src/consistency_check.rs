@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{Site, check_sender, check_size, missing},
+    cohort::{Site, check_holders, check_sender, check_size, missing},
     commitment::Opening,
     derive::Binding,
     error::{Error, SERVER, Stage},
@@ -43,7 +43,7 @@ pub struct ConsistencyCheckClient {
     pub(crate) site: Site,
     pub(crate) roster: Roster,
     pub(crate) binding: Binding,
-    pub(crate) own_seed_share: Opening,
+    pub(crate) own_seed_share: Option<Opening>,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -68,6 +68,10 @@ impl ConsistencyCheckClient {
         let strangers: Vec<String> = survivors
             .iter()
             .filter(|name| **name != site.name && !held.contains_key(*name))
+            .filter(|name| {
+                let is_neighbour = roster.place_among_recipients(&site.name, name).is_some();
+                is_neighbour || roster.get(name).is_none()
+            })
             .cloned()
             .collect();
         if !strangers.is_empty() {
@@ -75,6 +79,8 @@ impl ConsistencyCheckClient {
         }
         let dropped = held.keys().filter(|name| !survivors.contains(*name));
         site.check_size(Stage::MaskedInput, survivors.len(), dropped)?;
+        let neighbours = roster.neighbours(&site.name).into_iter().map(|(name, _)| name);
+        check_holders(Stage::MaskedInput, &site.plan, neighbours, |name| survivors.contains(name))?;
 
         let statement = statement(&site.session, survivors, &binding);
         let signature = site.identity.as_ref().map(|identity| identity.sign(&statement));

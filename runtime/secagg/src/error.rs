@@ -16,6 +16,8 @@ use crate::{
 pub enum Stage {
     /// Round 0: public keys.
     AdvertiseKeys,
+    /// Round 0, second exchange: random values for a roster that all sign.
+    FreezeRoster,
     /// Round 1: sealed shares.
     ShareKeys,
     /// Round 2: masked inputs.
@@ -30,6 +32,7 @@ impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::AdvertiseKeys => "advertise keys",
+            Self::FreezeRoster => "freeze roster",
             Self::ShareKeys => "share keys",
             Self::MaskedInput => "masked input",
             Self::ConsistencyCheck => "consistency check",
@@ -141,6 +144,23 @@ pub enum Error {
         required: usize,
         /// The plan's threshold.
         threshold: usize,
+    },
+    /// A random value that is not the one that was committed to.
+    #[error("what {name} revealed, from {from}, is not what it committed to; do not go on with {from}")]
+    WrongReveal {
+        /// Who handed it over.
+        from: String,
+        /// Whose value it is to be.
+        name: String,
+    },
+    /// So many members were left out after their values were known that the server could choose the graph.
+    #[error(
+        "left out of the frozen roster: {}; with so many the server can choose who is whose neighbour. \
+         Start the next attempt without them", list(.missing)
+    )]
+    TooManyWithheld {
+        /// Members of the roster who are not in the frozen one.
+        missing: Vec<String>,
     },
     /// Too few signed the survivors that this participant knows; no share was given.
     #[error(
@@ -430,6 +450,8 @@ impl Error {
             Self::IdentityUnknown { .. } => "identity-unknown",
             Self::BadSignature { .. } => "bad-signature",
             Self::TooManyAdversaries { .. } => "too-many-adversaries",
+            Self::WrongReveal { .. } => "wrong-reveal",
+            Self::TooManyWithheld { .. } => "too-many-withheld",
             Self::TooFewSignatures { .. } => "too-few-signatures",
             Self::InvalidName { .. } => "invalid-name",
             Self::WrongInvitation { .. } => "wrong-invitation",
@@ -474,6 +496,7 @@ impl Error {
             | Self::PlanMismatch { from, .. }
             | Self::IdentityUnknown { from, .. }
             | Self::BadSignature { from, .. }
+            | Self::WrongReveal { from, .. }
             | Self::WrongShareSet { from, .. }
             | Self::WrongVectorLength { from, .. }
             | Self::EntryOutOfRange { from, .. }
@@ -489,6 +512,7 @@ impl Error {
             | Self::OwnIdentityUnknown { .. }
             | Self::TooManyAdversaries { .. }
             | Self::TooFewSignatures { .. }
+            | Self::TooManyWithheld { .. }
             | Self::InvalidName { .. }
             | Self::WrongInvitation { .. }
             | Self::DuplicateKey { .. }

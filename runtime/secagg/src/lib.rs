@@ -2,13 +2,15 @@
 //!
 //! A server learns the weighted mean of its clients' vectors, and nothing about any one of them. This crate is the
 //! protocol of Bonawitz et al., *Practical Secure Aggregation for Privacy-Preserving Machine Learning* (CCS 2017,
-//! fig. 4), on the complete graph of up to 255 clients. It opens no socket, reads no clock and starts no thread: every
+//! fig. 4), on the complete graph of up to 255 clients, or with [`NumShares`] below that on a sparse one (SecAgg+, Bell
+//! et al., CCS 2020). It opens no socket, reads no clock and starts no thread: every
 //! step takes a message and returns the next one, and how messages travel is the caller's affair.
 //!
 //! | round | client | | server | papers |
 //! |---|---|---|---|---|
 //! | 0 advertise keys | [`Client::advertise_keys`] | → [`AdvertiseKeysMessage`] → | [`AdvertiseKeysServer`] | fig. 4, round 0 |
-//! | 1 share keys | [`ShareKeysClient::share_keys`] | ← [`RosterMessage`], [`ShareKeysMessage`] → | [`ShareKeysServer`] | fig. 4, round 1 |
+//! | 0 freeze roster | [`FreezeRosterClient::freeze_roster`] | ← [`RosterMessage`], [`FreezeRosterMessage`] → | [`FreezeRosterServer`] | Bell et al., section 3 |
+//! | 1 share keys | [`ShareKeysClient::share_keys`] | ← [`FrozenRosterMessage`], [`ShareKeysMessage`] → | [`ShareKeysServer`] | fig. 4, round 1 |
 //! | | [`ReceiveSharesClient::receive_shares`] | ← [`SharesMessage`] | | fig. 4, round 2, first steps |
 //! | 2 masked input | [`MaskInputClient::mask_input`] | [`MaskedInputMessage`] → | [`MaskedInputServer`] | fig. 4, round 2 |
 //! | 3 consistency check | [`ConsistencyCheckClient::check_consistency`] | ← [`SurvivorsMessage`], [`ConsistencyCheckMessage`] → | [`ConsistencyCheckServer`] | fig. 4, round 3 |
@@ -38,14 +40,15 @@
 //!
 //! Here: 1 (masks of different models do not cancel, and round 3 ends the session before a share is given), 2 (one
 //! answer, one kind of share per member), 3 (a majority of the roster signs the survivors; thresholds that keep two
-//! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client), 6 (no input is masked
+//! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client, one roster signed by all), 5 (a neighbour graph from
+//! everybody's randomness, committed before it is revealed), 6 (no input is masked
 //! twice, sessions only go forward), 7 (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad
 //! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
 //! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
 //! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
 //! sum).
 //!
-//! Not yet: 5 (the neighbour graph, which needs SecAgg+), 18 (differences of cohorts over
+//! Not yet: 18 (differences of cohorts over
 //! rounds).
 //!
 //! # Three clients in one process
@@ -75,9 +78,18 @@
 //! }
 //! let (mut server, roster) = server.freeze()?;
 //!
+//! // Everybody signs the roster, and reveals the random value that it committed to.
+//! let mut frozen = Vec::new();
+//! for (name, client) in clients {
+//!     let (client, message) = client.freeze_roster(&roster)?;
+//!     server.receive(name, message)?;
+//!     frozen.push((name, client));
+//! }
+//! let (mut server, roster) = server.reveal()?;
+//!
 //! // Round 1: sealed shares of both secrets.
 //! let mut sharing = Vec::new();
-//! for (name, client) in clients {
+//! for (name, client) in frozen {
 //!     let (client, message) = client.share_keys(&roster)?;
 //!     server.receive(name, message)?;
 //!     sharing.push((name, client));
@@ -181,6 +193,8 @@ mod derive;
 mod digest;
 mod entries;
 mod error;
+mod freeze_roster;
+mod graph;
 mod identity;
 mod journal;
 mod keys;
@@ -212,12 +226,13 @@ pub use consistency_check::{
 };
 pub use digest::{InputId, ModelDigest};
 pub use error::{Error, Stage};
+pub use freeze_roster::{FreezeRosterClient, FreezeRosterMessage, FreezeRosterServer, FrozenRosterMessage};
 pub use identity::{Identities, IdentityKey, PublicIdentity, Signature};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
 pub use mask::expand_mask_and_add;
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
-pub use parameters::{Parameters, Threshold};
+pub use parameters::{NumShares, Parameters, Threshold};
 pub use plan::{Layout, Plan, PlanError};
 pub use policy::ClientPolicy;
 pub use quantize::{Input, InputError, Quantized};

@@ -1,7 +1,7 @@
 //! Round 2: every client sends its input under masks that cancel in the sum, and the server adds them up (Bonawitz et
 //! al., CCS 2017, fig. 4, round 2).
 //!
-//! The vector is quantized input + PRG(b) ± PRG(pair), over the pairs with every other member of U2. The pair masks
+//! The vector is quantized input + PRG(b) ± PRG(pair), over the pairs with every neighbour in U2. The pair masks
 //! are bound to the model that the client was given; see [`derive`](crate::derive).
 
 use std::{
@@ -45,7 +45,7 @@ pub struct MaskInputClient {
     pub(crate) masking: PrivateKey,
     pub(crate) roster: Roster,
     pub(crate) seed: Zeroizing<[u8; 32]>,
-    pub(crate) own_seed_share: Opening,
+    pub(crate) own_seed_share: Option<Opening>,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -78,7 +78,8 @@ impl MaskInputClient {
         let self_key = self_mask_key(&seed, &site.session, &site.name)?;
         mask::apply(&mut entries, &self_key, Sign::Plus)?;
         let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
-        for (name, member) in roster.others(&site.name).filter(|(name, _)| held.contains_key(*name)) {
+        let neighbours = roster.neighbours(&site.name).into_iter();
+        for (name, member) in neighbours.filter(|(name, _)| held.contains_key(*name)) {
             let agreed = masking.agree(&member.masking_key);
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
             mask::apply(&mut entries, &key, Sign::of_pair(&site.name, name))?;

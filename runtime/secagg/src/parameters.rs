@@ -58,6 +58,55 @@ impl FromStr for Threshold {
     }
 }
 
+/// Among how many participants each secret is shared, and so with how many each is masked.
+///
+/// Serialized as an integer (a count), or as a float (a fraction).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NumShares {
+    /// So many neighbours. As many as there are participants, or more, is everybody.
+    Count(u32),
+    /// This part of the participants, in (0, 1], rounded up; 1.0 is everybody.
+    Fraction(f64),
+}
+
+impl Default for NumShares {
+    /// Everybody: SecAgg on the complete graph.
+    fn default() -> Self {
+        Self::Fraction(1.0)
+    }
+}
+
+impl NumShares {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for NumShares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Fraction(fraction) => write!(f, "{fraction:?}"),
+        }
+    }
+}
+
+/// A count such as `30`, or a fraction such as `0.1`.
+impl FromStr for NumShares {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        if let Ok(count) = text.parse() {
+            return Ok(Self::Count(count));
+        }
+        match text.parse::<f64>() {
+            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => Ok(Self::Fraction(fraction)),
+            _ => Err(PlanError::NumSharesUnreadable { got: text.chars().take(40).collect() }),
+        }
+    }
+}
+
 /// The parameters of secure aggregation, with the defaults of the seed that this project covers.
 ///
 /// Nothing in them is secret; [`digest`](Self::digest) goes into every key. They are checked by [`plan`](Self::plan).
@@ -68,6 +117,8 @@ pub struct Parameters {
     security: Security,
     #[serde(skip_serializing_if = "Threshold::is_default")]
     reconstruction_threshold: Threshold,
+    #[serde(skip_serializing_if = "NumShares::is_default")]
+    num_shares: NumShares,
     max_weight: u64,
     clipping_range: f64,
     quantization_range: u64,
@@ -80,6 +131,7 @@ impl Default for Parameters {
         Self {
             security: Security::default(),
             reconstruction_threshold: Threshold::TwoThirds,
+            num_shares: NumShares::default(),
             max_weight: 1000,
             clipping_range: 8.0,
             quantization_range: 1 << 22,
@@ -106,6 +158,14 @@ impl Parameters {
     #[must_use]
     pub fn with_reconstruction_threshold(mut self, threshold: Threshold) -> Self {
         self.reconstruction_threshold = threshold;
+        self
+    }
+
+    /// Among how many each secret is shared; default everybody. With fewer (SecAgg+) each participant is masked with so
+    /// many neighbours in a random graph, and the threshold is counted among those.
+    #[must_use]
+    pub fn with_num_shares(mut self, num_shares: NumShares) -> Self {
+        self.num_shares = num_shares;
         self
     }
 
@@ -156,6 +216,11 @@ impl Parameters {
         self.reconstruction_threshold
     }
 
+    /// See [`with_num_shares`](Self::with_num_shares).
+    pub fn num_shares(&self) -> NumShares {
+        self.num_shares
+    }
+
     /// See [`with_max_weight`](Self::with_max_weight).
     pub fn max_weight(&self) -> u64 {
         self.max_weight
@@ -188,6 +253,10 @@ impl Parameters {
             Threshold::Count(count) => ("count", u64::from(count)),
             Threshold::Fraction(fraction) => ("fraction", fraction.to_bits()),
         };
+        let (shares_kind, num_shares) = match self.num_shares {
+            NumShares::Count(count) => ("count", u64::from(count)),
+            NumShares::Fraction(fraction) => ("fraction", fraction.to_bits()),
+        };
         let (security, adversaries) = match self.security {
             Security::SemiHonest => ("semi-honest", 0),
             Security::Malicious { adversaries } => ("malicious", adversaries.to_bits()),
@@ -197,6 +266,8 @@ impl Parameters {
             .int(adversaries)
             .text(kind)
             .int(threshold)
+            .text(shares_kind)
+            .int(num_shares)
             .int(self.max_weight)
             .int(self.clipping_range.to_bits())
             .int(self.quantization_range)
@@ -240,12 +311,14 @@ mod tests {
         assert_eq!(count.reconstruction_threshold(), Threshold::Count(4));
         let fraction: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 0.5}"#).unwrap();
         assert_eq!(fraction.reconstruction_threshold(), Threshold::Fraction(0.5));
+        let sparse: Parameters = serde_json::from_str(r#"{"num_shares": 12}"#).unwrap();
+        assert_eq!(sparse.num_shares(), NumShares::Count(12));
         let curious: Parameters = serde_json::from_str(r#"{"security": "semi-honest"}"#).unwrap();
         assert_eq!(curious.security(), Security::SemiHonest);
         let tenth: Parameters =
             serde_json::from_str(r#"{"security": {"malicious": {"adversaries": 0.1}}}"#).unwrap();
         assert_eq!(tenth.security(), Security::Malicious { adversaries: 0.1 });
-        for parameters in [count, fraction, curious, tenth] {
+        for parameters in [count, fraction, sparse, curious, tenth] {
             let text = serde_json::to_string(&parameters).unwrap();
             assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters);
         }
@@ -256,6 +329,8 @@ mod tests {
     fn digest_is_stable_and_depends_on_each_parameter() {
         let base = Parameters::new();
         let others = [
+            base.with_num_shares(NumShares::Count(2)),
+            base.with_num_shares(NumShares::Fraction(0.5)),
             base.with_security(Security::SemiHonest),
             base.with_security(Security::Malicious { adversaries: 0.1 }),
             base.with_max_weight(999),
@@ -275,6 +350,9 @@ mod tests {
     fn thresholds_are_read_as_written() {
         assert_eq!("3".parse(), Ok(Threshold::Count(3)));
         assert_eq!("0.6".parse(), Ok(Threshold::Fraction(0.6)));
+        assert_eq!("12".parse(), Ok(NumShares::Count(12)));
+        assert_eq!("1.0".parse(), Ok(NumShares::default()));
+        assert!("0.0".parse::<NumShares>().is_err() && "all".parse::<NumShares>().is_err());
         assert_eq!("1.0".parse(), Ok(Threshold::Fraction(1.0)));
         for text in ["", "-1", "1.5", "0.0", "NaN", "half"] {
             assert_eq!(

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 use crate::{
-    parameters::{Parameters, Threshold},
+    graph::degree,
+    parameters::{NumShares, Parameters, Threshold},
     quantize::{Input, InputError, Quantized, quantize},
-    security::{Security, majority},
+    security::{Security, colluding_neighbours, majority},
     transcript::{Transcript, domain},
 };
 
 /// `shamirsecretsharing` works over GF(2⁸): a share's position is a byte that is not 0.
-const MAX_CLIENTS: usize = 255;
+const MAX_SHARES: usize = 255;
 
 /// The largest modulus of this version: an entry is four bytes.
 const MAX_MODULUS: u64 = 1 << 32;
@@ -53,6 +54,8 @@ impl Layout {
 pub struct Plan {
     parameters: Parameters,
     clients: usize,
+    /// Among how many a secret is shared; all clients on the complete graph.
+    shares: usize,
     threshold: usize,
     layout: Layout,
     entries: usize,
@@ -64,20 +67,19 @@ pub struct Plan {
 impl Plan {
     pub(crate) fn new(parameters: Parameters, clients: usize, layout: Layout) -> Result<Self, PlanError> {
         let half = check_numbers(&parameters)?;
-        if clients > MAX_CLIENTS {
-            return Err(PlanError::TooManyClients { max: MAX_CLIENTS, got: clients });
-        }
+        let shares = num_shares(parameters.num_shares(), clients)?;
         if parameters.min_cohort() < 2 {
             return Err(PlanError::MinCohortBelowTwo { got: parameters.min_cohort() });
         }
         if clients < parameters.min_cohort() {
             return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
         }
-        let threshold = threshold(parameters.reconstruction_threshold(), clients)?;
-        check_adversaries(&parameters, clients, threshold)?;
+        let threshold = threshold(parameters.reconstruction_threshold(), shares)?;
         check_overflow(&parameters, clients)?;
         let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
-        Ok(Self { parameters, clients, threshold, layout, entries, half })
+        let plan = Self { parameters, clients, shares, threshold, layout, entries, half };
+        plan.check_adversaries()?;
+        Ok(plan)
     }
 
     /// The parameters that were checked.
@@ -90,9 +92,67 @@ impl Plan {
         self.clients
     }
 
-    /// t: how many participants must answer in the last round. Fewer can neither finish a session nor open anything.
+    /// Among how many participants each secret is shared: all, or so many neighbours (SecAgg+).
+    pub fn shares(&self) -> usize {
+        self.shares
+    }
+
+    /// Whether everybody is everybody's neighbour. The owner of a seed keeps a share of it then, and only then.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.shares >= self.clients
+    }
+
+    /// t: how many of those who hold shares must answer in the last round. Fewer can neither finish a session nor open
+    /// anything.
     pub fn threshold(&self) -> usize {
         self.threshold
+    }
+
+    /// The smallest threshold that holds with so many in the roster, of whom so many work for the server.
+    pub(crate) fn required_threshold(&self, members: usize, colluders: usize) -> usize {
+        let (holders, colluders) = self.holders(members, colluders);
+        majority(holders, colluders)
+    }
+
+    /// Among how many a secret is shared in such a roster, and how many of those work for the server at most.
+    fn holders(&self, members: usize, colluders: usize) -> (usize, usize) {
+        if self.is_complete() {
+            return (members, colluders);
+        }
+        let holders = degree(members, self.shares);
+        (holders, colluding_neighbours(members, colluders, holders))
+    }
+
+    /// Against a malicious server: a sum needs two honest inputs to hide in, and two different sets of survivors must
+    /// not both find t answers (`SECURITY.md`, rows 3 and 10).
+    fn check_adversaries(&self) -> Result<(), PlanError> {
+        let (security, clients) = (self.security(), self.clients);
+        if !security.is_malicious() {
+            return Ok(());
+        }
+        let adversaries = security.adversaries();
+        if !(0.0..1.0).contains(&adversaries) {
+            return Err(PlanError::AdversariesOutOfRange { got: adversaries });
+        }
+        let colluders = self.colluders();
+        let needed = self.min_cohort();
+        if needed > clients {
+            return Err(PlanError::TooFewHonest { clients, colluders, needed });
+        }
+        // One dropout can make an even roster odd, and an odd number of neighbours one more.
+        let [all, one_less] =
+            [clients, clients.saturating_sub(1)].map(|members| self.holders(members, colluders));
+        let (holders, colluders) = if self.is_complete() { all } else { all.max(one_less) };
+        let required = majority(holders, colluders);
+        if self.threshold < required {
+            return Err(PlanError::ThresholdForCuriousServer {
+                holders,
+                colluders,
+                required,
+                got: self.threshold,
+            });
+        }
+        Ok(())
     }
 
     /// Against whom the session is to hold.
@@ -131,6 +191,7 @@ impl Plan {
         Transcript::new(domain!("plan"))
             .bytes(&self.parameters.digest())
             .int(self.clients as u64)
+            .int(self.shares as u64)
             .int(self.threshold as u64)
             .int(self.layout.scalars as u64)
             .int(self.layout.vector as u64)
@@ -220,27 +281,28 @@ fn min_cohort(parameters: &Parameters, clients: usize) -> usize {
     parameters.min_cohort().max(parameters.security().colluders(clients).saturating_add(2))
 }
 
-/// Against a malicious server: a sum needs two honest inputs to hide in, and two different sets of survivors must not
-/// both find t answers (`SECURITY.md`, rows 3 and 10).
-fn check_adversaries(parameters: &Parameters, clients: usize, threshold: usize) -> Result<(), PlanError> {
-    let security = parameters.security();
-    if !security.is_malicious() {
-        return Ok(());
+/// Among how many a secret is shared, checked against what the field can hold.
+fn num_shares(shares: NumShares, clients: usize) -> Result<usize, PlanError> {
+    let count = match shares {
+        NumShares::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        NumShares::Fraction(fraction) => {
+            if !(fraction > 0.0 && fraction <= 1.0) {
+                return Err(PlanError::FractionOutOfRange { got: fraction });
+            }
+            (fraction * clients as f64 - 1e-9).ceil() as usize
+        }
+    };
+    if count >= clients {
+        if clients > MAX_SHARES {
+            return Err(PlanError::TooManyClients { max: MAX_SHARES, got: clients });
+        }
+        return Ok(clients);
     }
-    let adversaries = security.adversaries();
-    if !(0.0..1.0).contains(&adversaries) {
-        return Err(PlanError::AdversariesOutOfRange { got: adversaries });
+    // An odd number of neighbours becomes one more where the number of members is odd.
+    if count >= MAX_SHARES {
+        return Err(PlanError::TooManyShares { max: MAX_SHARES.saturating_sub(1), got: count });
     }
-    let colluders = security.colluders(clients);
-    let needed = min_cohort(parameters, clients);
-    if needed > clients {
-        return Err(PlanError::TooFewHonest { clients, colluders, needed });
-    }
-    let required = majority(clients, colluders);
-    if threshold < required {
-        return Err(PlanError::ThresholdForCuriousServer { clients, colluders, required, got: threshold });
-    }
-    Ok(())
+    Ok(count)
 }
 
 fn check_overflow(parameters: &Parameters, clients: usize) -> Result<(), PlanError> {
@@ -280,13 +342,27 @@ pub enum PlanError {
     /// More clients than shares.
     #[error(
         "{got} clients, and secret sharing on the complete graph serves at most {max} \
-         (the Shamir package shares over bytes); split them into several groups"
+         (the Shamir package shares over bytes); set num-shares to fewer neighbours"
     )]
     TooManyClients {
         /// The limit.
         max: usize,
         /// Clients asked for.
         got: usize,
+    },
+    /// More neighbours than shares.
+    #[error("num-shares {got}, and secret sharing serves at most {max} neighbours; use fewer")]
+    TooManyShares {
+        /// The limit.
+        max: usize,
+        /// The parameter as a count.
+        got: usize,
+    },
+    /// A text that is no number of shares.
+    #[error("'{got}' is no number of shares; write a count such as 30, or a fraction such as 0.1")]
+    NumSharesUnreadable {
+        /// The text's start.
+        got: String,
     },
     /// Fewer clients than the smallest cohort.
     #[error("{got} clients, and min-cohort is {min_cohort}; invite more, or lower min-cohort openly")]
@@ -304,7 +380,7 @@ pub enum PlanError {
     },
     /// One participant alone could open every mask.
     #[error(
-        "a threshold of {got} for {clients} clients: below 2 a single participant opens every mask; use 2 or more"
+        "a threshold of {got} with {clients} shares: below 2 a single participant opens every mask; use 2 or more"
     )]
     ThresholdBelowTwo {
         /// The threshold as a count.
@@ -313,11 +389,11 @@ pub enum PlanError {
         clients: usize,
     },
     /// No set of clients can meet the threshold.
-    #[error("a threshold of {got} for {clients} clients can never be met; use at most {clients}")]
+    #[error("a threshold of {got} with {clients} shares can never be met; use at most {clients}")]
     ThresholdAboveClients {
         /// The threshold as a count.
         got: usize,
-        /// Clients asked for.
+        /// Among how many a secret is shared.
         clients: usize,
     },
     /// A fraction outside (0, 1].
@@ -347,14 +423,14 @@ pub enum PlanError {
     },
     /// A threshold with which a server could have two different sets of survivors unmasked.
     #[error(
-        "a threshold of {got} holds against a curious server only: with {colluders} of {clients} clients on a \
-         malicious server's side it must be more than half of {clients} + {colluders}; use {required} or more, \
-         assume fewer adversaries, or trust the server openly with security = semi-honest"
+        "a threshold of {got} holds against a curious server only: with {colluders} of the {holders} who hold shares on \
+         a malicious server's side it must be more than half of {holders} + {colluders}; use {required} or more (and \
+         num-shares above that), assume fewer adversaries, or trust the server openly with security = semi-honest"
     )]
     ThresholdForCuriousServer {
-        /// Clients asked for.
-        clients: usize,
-        /// How many may work for the server.
+        /// Among how many a secret is shared.
+        holders: usize,
+        /// How many of them may work for the server, but for a chance of 2⁻⁴⁰ where the graph is random.
         colluders: usize,
         /// The smallest threshold that would do.
         required: usize,
@@ -412,6 +488,8 @@ impl PlanError {
         match self {
             Self::Overflow { .. } => "sum-can-overflow",
             Self::TooManyClients { .. } => "too-many-clients",
+            Self::TooManyShares { .. } => "too-many-shares",
+            Self::NumSharesUnreadable { .. } => "num-shares-unreadable",
             Self::TooFewClients { .. } => "too-few-clients",
             Self::MinCohortBelowTwo { .. } => "min-cohort-below-two",
             Self::ThresholdBelowTwo { .. } => "threshold-below-two",
@@ -523,7 +601,7 @@ mod tests {
         }
         let error = plan(with(0.2, Threshold::Count(12)), 20).unwrap_err();
         let refused =
-            PlanError::ThresholdForCuriousServer { clients: 20, colluders: 4, required: 13, got: 12 };
+            PlanError::ThresholdForCuriousServer { holders: 20, colluders: 4, required: 13, got: 12 };
         assert_eq!(error, refused);
         assert!(error.to_string().contains("use 13 or more"), "{error}");
         plan(with(0.2, Threshold::Count(13)), 20).unwrap();
@@ -535,6 +613,48 @@ mod tests {
             let error = plan(with(adversaries, Threshold::TwoThirds), 9).unwrap_err();
             assert_eq!(error.code(), "adversaries-out-of-range");
         }
+    }
+
+    #[test]
+    fn sparse_plans_count_the_threshold_among_neighbours() {
+        let with = |security, shares, threshold| {
+            let parameters = Parameters::new().with_security(security).with_num_shares(shares);
+            parameters.with_reconstruction_threshold(threshold)
+        };
+        let sparse =
+            plan(with(Security::SemiHonest, NumShares::Count(30), Threshold::Count(17)), 1000).unwrap();
+        assert_eq!((sparse.shares(), sparse.threshold(), sparse.is_complete()), (30, 17, false));
+        let fraction =
+            plan(with(Security::SemiHonest, NumShares::Fraction(0.1), Threshold::TwoThirds), 200).unwrap();
+        assert_eq!((fraction.shares(), fraction.threshold()), (20, 14));
+        let all = plan(with(Security::SemiHonest, NumShares::Count(99), Threshold::TwoThirds), 7).unwrap();
+        assert!(all.is_complete());
+        let code = |shares, threshold, clients| {
+            plan(with(Security::SemiHonest, shares, threshold), clients).unwrap_err().code()
+        };
+        assert_eq!(code(NumShares::Count(10), Threshold::Count(11), 100), "threshold-above-clients");
+        assert_eq!(code(NumShares::Count(255), Threshold::TwoThirds, 1000), "too-many-shares");
+        assert_eq!(code(NumShares::Fraction(0.0), Threshold::TwoThirds, 1000), "fraction-out-of-range");
+        assert_eq!(code(NumShares::Count(0), Threshold::TwoThirds, 10), "threshold-below-two");
+    }
+
+    /// 16 neighbours with t = 11 are what Bell et al.'s bounds give for 100 clients with 0.05 adversaries.
+    #[test]
+    fn row_03_sparse_thresholds_hold_against_the_colluding_neighbours() {
+        let with = |shares, threshold| {
+            let security = Security::Malicious { adversaries: 0.05 };
+            let parameters = Parameters::new().with_security(security);
+            parameters
+                .with_num_shares(NumShares::Count(shares))
+                .with_reconstruction_threshold(Threshold::Count(threshold))
+        };
+        plan(with(16, 11), 100).unwrap();
+        let error = plan(with(16, 10), 100).unwrap_err();
+        let refused =
+            PlanError::ThresholdForCuriousServer { holders: 16, colluders: 5, required: 11, got: 10 };
+        assert_eq!(error, refused);
+        // 15 each is impossible for 99 members: it would be 16 then.
+        assert_eq!(plan(with(15, 10), 100).unwrap_err().code(), "threshold-for-curious-server");
     }
 
     /// Two participants: with nobody on the server's side t = 2 does, with one of them there is nothing to protect.

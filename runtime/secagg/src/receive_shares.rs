@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use crate::{
-    cohort::{Site, missing},
+    cohort::{Site, check_holders, missing},
     commitment::{Commitment, Opening},
     derive::sealing_key,
     error::{Error, SERVER, Stage},
@@ -26,7 +26,7 @@ pub struct ReceiveSharesClient {
     pub(crate) masking: PrivateKey,
     pub(crate) roster: Roster,
     pub(crate) seed: Zeroizing<[u8; 32]>,
-    pub(crate) own_seed_share: Opening,
+    pub(crate) own_seed_share: Option<Opening>,
 }
 
 redacted_debug!(ReceiveSharesClient, site.session);
@@ -50,12 +50,13 @@ impl ReceiveSharesClient {
         site.session.check(SERVER, &message.session)?;
         let mut held = BTreeMap::new();
         for (from, dealt) in &message.shares {
-            let sender = roster.get(from).filter(|_| *from != site.name);
+            let position = roster.place_among_recipients(from, &site.name);
+            let sender = roster.get(from).filter(|_| position.is_some());
             let sender =
                 sender.ok_or_else(|| Error::UnknownSender { stage: Stage::ShareKeys, name: from.clone() })?;
             let signed = Signed { stage: Stage::ShareKeys, from: SERVER, signer: from };
-            let position = roster.place_among_recipients(from, &site.name);
-            let place = (position.unwrap_or(usize::MAX), roster.len().saturating_sub(1));
+            let recipients = roster.neighbours(from).len();
+            let place = (position.unwrap_or(usize::MAX), recipients);
             dealt.verify(&site.session, &roster, &signed, &site.name, place)?;
             let agreed = sealing.agree(&sender.sealing_key);
             let disputed = |kind| Error::DisputedPair { from: from.clone(), to: site.name.clone(), kind };
@@ -80,8 +81,14 @@ impl ReceiveSharesClient {
             };
             held.insert(from.clone(), shares);
         }
-        let absent = missing(roster.names().filter(|name| **name != site.name), &held).into_iter();
-        site.check_size(Stage::ShareKeys, held.len().saturating_add(1), absent)?;
+        let neighbours: Vec<&String> =
+            roster.neighbours(&site.name).into_iter().map(|(name, _)| name).collect();
+        let holders = neighbours.iter().copied();
+        check_holders(Stage::ShareKeys, &site.plan, holders, |name| held.contains_key(name))?;
+        if site.plan.is_complete() {
+            let absent = missing(neighbours.into_iter(), &held).into_iter();
+            site.check_size(Stage::ShareKeys, held.len().saturating_add(1), absent)?;
+        }
         Ok(MaskInputClient { site, masking, roster, seed, own_seed_share, held })
     }
 }

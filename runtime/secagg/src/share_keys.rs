@@ -1,8 +1,9 @@
-//! Round 1: every client splits its two secrets among all members, each share sealed to its holder; the server passes
+//! Round 1: every client splits its two secrets among its neighbours, each share sealed to its holder; the server passes
 //! them on unopened (Bonawitz et al., CCS 2017, fig. 4, round 1).
 //!
 //! The secrets are the self-mask seed `b` and the masking private key `s`. The server learns one of them in round 4,
-//! so they are shared independently. A client keeps the share of its own `b`, and no share of its own `s`.
+//! so they are shared independently. On the complete graph a client keeps a share of its own `b`, so that the smallest
+//! cohorts can finish; on a sparse one it keeps none, and never one of its own `s`.
 //!
 //! What a client deals it commits to, and signs where the server is not trusted: see [`commitment`](crate::commitment).
 //! The server verifies before it passes anything on, so that a bad signature at a recipient names the server.
@@ -15,18 +16,18 @@ use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
 use crate::{
-    advertise_keys::AdvertiseKeysMessage,
-    cohort::{Site, check_names, check_sender, check_size, missing},
+    cohort::{Site, check_holders, check_names, check_sender, check_size, missing},
     commitment::{Commitment, Opening, tree},
     derive::sealing_key,
     error::{Error, Stage},
+    freeze_roster::{FrozenRosterMessage, check_frozen},
     identity::{Signature, Signed},
     keys::PrivateKey,
     masked_input::MaskedInputServer,
     plan::Plan,
     receive_shares::ReceiveSharesClient,
     redacted::redacted_debug,
-    roster::{Member, Roster, RosterMessage},
+    roster::Roster,
     sealing::{Purpose, SealedShare, ShareKind, seal},
     session::Session,
     shamir::{Share, split},
@@ -35,36 +36,24 @@ use crate::{
 
 const STAGE: Stage = Stage::ShareKeys;
 
-/// A client that advertised its keys and waits for the roster. Secret: it holds both private keys.
+/// A client that signed the roster and waits for what the others revealed. Secret: it holds both private keys.
 pub struct ShareKeysClient {
-    site: Site,
-    sealing: PrivateKey,
-    masking: PrivateKey,
-    advertised: AdvertiseKeysMessage,
+    pub(crate) site: Site,
+    pub(crate) sealing: PrivateKey,
+    pub(crate) masking: PrivateKey,
+    pub(crate) roster: Roster,
 }
 
 redacted_debug!(ShareKeysClient, site.session);
 
 impl ShareKeysClient {
-    pub(crate) fn new(
-        site: Site,
-        sealing: PrivateKey,
-        masking: PrivateKey,
-        advertised: &AdvertiseKeysMessage,
-    ) -> Self {
-        Self { site, sealing, masking, advertised: advertised.clone() }
-    }
-
-    /// Checks the roster, and shares both secrets with everybody in it.
+    /// Checks that the others froze the same roster, and shares both secrets with its neighbours.
     pub fn share_keys(
         self,
-        message: &RosterMessage,
+        message: &FrozenRosterMessage,
     ) -> Result<(ReceiveSharesClient, ShareKeysMessage), Error> {
-        let Self { site, sealing, masking, advertised } = self;
-        let roster = Roster::check(message, &site.session, &site.plan, site.trusted())?;
-        let me = own_entry(&site, &advertised, &roster)?.index;
-        site.check_adversaries(&roster)?;
-        site.check_size(STAGE, roster.len(), std::iter::empty())?;
+        let Self { site, sealing, masking, roster } = self;
+        let roster = check_frozen(&site, roster, message)?;
 
         let mut seed = Zeroizing::new([0; 32]);
         rand::rngs::SysRng.try_fill_bytes(seed.as_mut()).map_err(|_| Error::NoEntropy)?;
@@ -72,7 +61,7 @@ impl ShareKeysClient {
         let key_shares = split_for(&site, &roster, &masking.to_bytes())?;
 
         let mut shares = BTreeMap::new();
-        for (name, member) in roster.others(&site.name) {
+        for (name, member) in roster.neighbours(&site.name) {
             let agreed = sealing.agree(&member.sealing_key);
             let seal_one = |kind, shares: &[Share]| -> Result<_, Error> {
                 let key = sealing_key(&agreed, &site.session, &site.name, name, kind)?;
@@ -83,7 +72,8 @@ impl ShareKeysClient {
                     kind,
                     roster: roster.digest(),
                 };
-                let opening = Opening::new(share_of(shares, member.index)?.clone())?;
+                let opening =
+                    Opening::new(share_of(shares, roster.share_position(&site.name, name))?.clone())?;
                 Ok((seal(&key, &purpose, &opening)?, opening.commitment(&purpose)))
             };
             let (seed, seed_commitment) = seal_one(ShareKind::Seed, &seed_shares)?;
@@ -91,7 +81,11 @@ impl ShareKeysClient {
             let sealed = SealedShares { seed, masking_key, seed_commitment, masking_key_commitment };
             shares.insert(name.clone(), sealed);
         }
-        let own_seed_share = Opening::new(share_of(&seed_shares, me)?.clone())?;
+        let own_position = roster.share_position(&site.name, &site.name);
+        let own_seed_share = match own_position {
+            Some(_) => Some(Opening::new(share_of(&seed_shares, own_position)?.clone())?),
+            None => None,
+        };
         let own = own_purpose(&site.session, &site.name, roster.digest());
         let signature = site.identity.as_ref().map(|identity| {
             identity.sign(&dealing_statement(&site.session, roster.digest(), &site.name, &leaves(&shares)))
@@ -99,7 +93,7 @@ impl ShareKeysClient {
         let message = ShareKeysMessage {
             session: site.session,
             seed_commitment: Commitment::to_seed(&site.session, &site.name, &seed),
-            own_commitment: own_seed_share.commitment(&own),
+            own_commitment: own_seed_share.as_ref().map(|share| share.commitment(&own)),
             shares,
             signature,
         };
@@ -107,26 +101,14 @@ impl ShareKeysClient {
     }
 }
 
-/// A roster without this client, or with keys that it did not make, is not one to share secrets with.
-fn own_entry<'a>(
-    site: &Site,
-    advertised: &AdvertiseKeysMessage,
-    roster: &'a Roster,
-) -> Result<&'a Member, Error> {
-    let own = roster.get(&site.name).ok_or_else(|| Error::NotInRoster { client: site.name.clone() })?;
-    let unchanged = own.sealing_key.encoded() == advertised.sealing_key
-        && own.masking_key.encoded() == advertised.masking_key;
-    if unchanged { Ok(own) } else { Err(Error::OwnKeysReplaced { client: site.name.clone() }) }
-}
-
 fn split_for(site: &Site, roster: &Roster, secret: &[u8; 32]) -> Result<Vec<Share>, Error> {
     let byte = |number: usize| u8::try_from(number).map_err(|_| Error::Internal { operation: "share count" });
-    split(secret, byte(roster.len())?, byte(site.plan.threshold())?)
+    split(secret, byte(roster.shares(&site.name))?, byte(site.plan.threshold())?)
 }
 
 /// Positions count from 1.
-fn share_of(shares: &[Share], index: u8) -> Result<&Share, Error> {
-    let position = usize::from(index).checked_sub(1);
+fn share_of(shares: &[Share], position: Option<u8>) -> Result<&Share, Error> {
+    let position = position.and_then(|position| usize::from(position).checked_sub(1));
     position.and_then(|position| shares.get(position)).ok_or(Error::Internal { operation: "share position" })
 }
 
@@ -186,8 +168,8 @@ impl SealedShares {
 pub struct ShareKeysMessage {
     pub(crate) session: Session,
     pub(crate) seed_commitment: Commitment,
-    /// To the share of `b` that the client keeps.
-    pub(crate) own_commitment: Commitment,
+    /// To the share of `b` that the client keeps, on the complete graph.
+    pub(crate) own_commitment: Option<Commitment>,
     pub(crate) shares: BTreeMap<String, SealedShares>,
     pub(crate) signature: Option<Signature>,
 }
@@ -229,14 +211,14 @@ impl DealtShares {
 /// What one client committed to, as the server keeps it. The pairs are in the order of the recipients' names.
 pub(crate) struct Dealing {
     pub(crate) seed: Commitment,
-    own: Commitment,
+    own: Option<Commitment>,
     pairs: Vec<(Commitment, Commitment)>,
 }
 
 impl Dealing {
     /// The commitment to the share that was dealt to the recipient at this position; its own at none.
     pub(crate) fn to(&self, position: Option<usize>, kind: ShareKind) -> Option<&Commitment> {
-        let Some(position) = position else { return Some(&self.own) };
+        let Some(position) = position else { return self.own.as_ref() };
         let (seed, masking_key) = self.pairs.get(position)?;
         Some(match kind {
             ShareKind::Seed => seed,
@@ -279,7 +261,8 @@ impl ShareKeysServer {
     pub fn receive(&mut self, from: &str, message: ShareKeysMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
         self.session.check(from, &message.session)?;
-        check_names(from, self.roster.others(from).map(|(name, _)| name), message.shares.keys())?;
+        let neighbours = self.roster.neighbours(from);
+        check_names(from, neighbours.into_iter().map(|(name, _)| name), message.shares.keys())?;
         let signed = Signed { stage: STAGE, from, signer: from };
         let statement =
             dealing_statement(&self.session, self.roster.digest(), from, &leaves(&message.shares));
@@ -307,6 +290,9 @@ impl ShareKeysServer {
         let Self { session, plan, roster, received } = self;
         let absent = missing(roster.names(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
+        for message in received.values() {
+            check_holders(STAGE, &plan, message.shares.keys(), |name| received.contains_key(name))?;
+        }
         let cohort: Vec<String> = received.keys().cloned().collect();
         let empty = |name: &String| (name.clone(), SharesMessage { session, shares: BTreeMap::new() });
         let mut deliveries: BTreeMap<String, SharesMessage> = cohort.iter().map(empty).collect();

@@ -6,12 +6,12 @@
 //! among the survivors. So nobody can ask it about itself: of its own secrets it adds just its share of `b`, as one
 //! that arrived, and it does not even hold a share of its own `s`.
 //!
-//! **How t is counted.** Each secret is shared among all N members, the owner's share of `b` included, and t shares
-//! rebuild it. Hence t answers are enough, whoever they come from: for a survivor that answers itself they are its own
-//! share and t − 1 others, as in the paper, where the server combines the shares of all who answered. Without the own
-//! share the smallest cohorts (N = t) could not finish. And hence 2t > N + colluders keeps two different announced
-//! sets from being opened both: a server that wants `b` of one client under one set and `s` under another needs t
-//! shares of each, and each honest member gives one.
+//! **How t is counted.** On the complete graph each secret is shared among all N members, the owner's share of `b`
+//! included, and t shares rebuild it: t answers are enough, whoever they come from, as in the paper. Without the own
+//! share the smallest cohorts (N = t) could not finish. On a sparse graph a secret is shared among the owner's k
+//! neighbours, and t of those must answer. With h holders, 2t > h + colluders keeps two different announced sets from
+//! being opened both: a server that wants `b` of one client under one set and `s` under another needs t shares of each,
+//! and each honest holder gives one.
 //!
 //! That the survivors are the same for all is what round 3 established: see
 //! [`consistency_check`](crate::consistency_check).
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     aggregate::Aggregate,
-    cohort::{Site, check_names, check_sender, missing},
+    cohort::{Site, check_holders, check_names, check_sender, missing},
     commitment::{Commitment, Opening, RevealedShare},
     consistency_check::{SignaturesMessage, check_signatures},
     derive::{Binding, pair_mask_key, self_mask_key},
@@ -48,7 +48,7 @@ pub struct UnmaskClient {
     pub(crate) roster: Roster,
     pub(crate) survivors: BTreeSet<String>,
     pub(crate) statement: Transcript,
-    pub(crate) own_seed_share: Opening,
+    pub(crate) own_seed_share: Option<Opening>,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -72,7 +72,9 @@ impl UnmaskClient {
                 answer.masking_keys.insert(name, shares.masking_key.reveal());
             }
         }
-        answer.seeds.insert(site.name, own_seed_share.reveal());
+        if let Some(own) = own_seed_share {
+            answer.seeds.insert(site.name, own.reveal());
+        }
         Ok(answer)
     }
 }
@@ -112,8 +114,12 @@ impl UnmaskServer {
     pub fn receive(&mut self, from: &str, message: UnmaskMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.confirmed.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
-        check_names(from, self.survivors.iter(), message.seeds.keys())?;
-        check_names(from, self.dropped.iter(), message.masking_keys.keys())?;
+        let held = |names: &BTreeSet<String>| -> Vec<String> {
+            let is_held = |name: &&String| self.roster.share_position(name, from).is_some();
+            names.iter().filter(is_held).cloned().collect()
+        };
+        check_names(from, held(&self.survivors).iter(), message.seeds.keys())?;
+        check_names(from, held(&self.dropped).iter(), message.masking_keys.keys())?;
         self.check_openings(from, &message.seeds, ShareKind::Seed)?;
         self.check_openings(from, &message.masking_keys, ShareKind::MaskingKey)?;
         self.received.insert(from.to_owned(), message);
@@ -161,8 +167,9 @@ impl UnmaskServer {
         }
         for name in &self.dropped {
             let masking = self.rebuild_masking_key(name)?;
-            for survivor in &self.survivors {
-                let agreed = masking.agree(&self.member(survivor)?.masking_key);
+            let neighbours = self.roster.neighbours(name).into_iter();
+            for (survivor, member) in neighbours.filter(|(name, _)| self.survivors.contains(*name)) {
+                let agreed = masking.agree(&member.masking_key);
                 let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
                 mask::apply(&mut sum, &key, Sign::of_pair(survivor, name).opposite())?;
             }
@@ -213,22 +220,25 @@ impl UnmaskServer {
     /// Rebuilds a secret from t shares. More would not tell more: each was checked against its commitment, and the
     /// secret is checked by the caller.
     fn rebuild(&self, name: &str, kind: ShareKind) -> Result<Share, Error> {
-        let shares = self.shares_of(name, kind)?;
+        let neighbours = self.roster.neighbours(name).into_iter().map(|(name, _)| name);
+        check_holders(STAGE, &self.plan, neighbours, |holder| self.received.contains_key(holder))?;
+        let shares = self.shares_of(name, kind);
         let needed =
             shares.get(..self.plan.threshold()).ok_or(Error::Internal { operation: "share count" })?;
         Ok(Share::from_bytes(*combine(needed)?))
     }
 
-    fn shares_of(&self, name: &str, kind: ShareKind) -> Result<Vec<(u8, Share)>, Error> {
+    /// By the position at which each holder has its share.
+    fn shares_of(&self, name: &str, kind: ShareKind) -> Vec<(u8, Share)> {
         let lookup = |(holder, answer): (&String, &UnmaskMessage)| {
             let shares = match kind {
                 ShareKind::Seed => &answer.seeds,
                 ShareKind::MaskingKey => &answer.masking_keys,
             };
-            let share = shares.get(name).ok_or(Error::Internal { operation: "share lookup" })?;
-            Ok((self.member(holder)?.index, share.opening().share().clone()))
+            let share = shares.get(name)?.opening().share().clone();
+            Some((self.roster.share_position(name, holder)?, share))
         };
-        self.received.iter().map(lookup).collect()
+        self.received.iter().filter_map(lookup).collect()
     }
 
     fn member(&self, name: &str) -> Result<&Member, Error> {

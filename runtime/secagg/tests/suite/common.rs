@@ -12,15 +12,17 @@ use veilflow_secagg::*;
 pub(crate) enum Last {
     Nothing,
     AdvertisesKeys,
+    FreezesRoster,
     SharesKeys,
     MasksInput,
     ChecksConsistency,
     Unmasks,
 }
 
-pub(crate) const ALL: [Last; 6] = [
+pub(crate) const ALL: [Last; 7] = [
     Last::Nothing,
     Last::AdvertisesKeys,
+    Last::FreezesRoster,
     Last::SharesKeys,
     Last::MasksInput,
     Last::ChecksConsistency,
@@ -129,7 +131,7 @@ impl Cohort {
     pub(crate) fn advertise(
         &mut self,
         last: &[Last],
-    ) -> (AdvertiseKeysServer, BTreeMap<usize, ShareKeysClient>) {
+    ) -> (AdvertiseKeysServer, BTreeMap<usize, FreezeRosterClient>) {
         let mut server = self.server();
         let mut clients = BTreeMap::new();
         for (i, last) in last.iter().enumerate() {
@@ -143,14 +145,33 @@ impl Cohort {
         (server, clients)
     }
 
+    /// Round 0 with both exchanges.
+    pub(crate) fn frozen(
+        &mut self,
+        last: &[Last],
+    ) -> Result<(ShareKeysServer, BTreeMap<usize, ShareKeysClient>, FrozenRosterMessage), Error> {
+        let (server, clients) = self.advertise(last);
+        let (mut server, roster) = server.freeze()?;
+        let roster = self.send(roster);
+        let mut next = BTreeMap::new();
+        for (i, client) in clients {
+            let (client, message) = client.freeze_roster(&roster)?;
+            if last[i] >= Last::FreezesRoster {
+                server.receive(&self.names[i], self.send(message))?;
+                next.insert(i, client);
+            }
+        }
+        let (server, roster) = server.reveal()?;
+        let roster = self.send(roster);
+        Ok((server, next, roster))
+    }
+
     /// Rounds 0 and 1.
     pub(crate) fn share(
         &mut self,
         last: &[Last],
     ) -> Result<(ShareKeysServer, BTreeMap<usize, ReceiveSharesClient>), Error> {
-        let (server, clients) = self.advertise(last);
-        let (mut server, roster) = server.freeze()?;
-        let roster = self.send(roster);
+        let (mut server, clients, roster) = self.frozen(last)?;
         let mut next = BTreeMap::new();
         for (i, client) in clients {
             let (client, message) = client.share_keys(&roster)?;

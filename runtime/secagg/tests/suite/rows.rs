@@ -1,6 +1,6 @@
 //! The rows of `SECURITY.md` that hold already, attacked from outside: through messages and calls only.
 
-use crate::common::{Cohort, Last, flip, tamper};
+use crate::common::{Cohort, Last, flip, identity_of, tamper};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -270,7 +270,7 @@ fn row_04_keys_that_their_owner_did_not_sign_are_refused_by_every_client() {
     });
     let unsigned = tamper(&roster, |v| v["members"][victim]["signature"] = json!(null));
     for (i, bad) in [(0, replayed), (2, swapped), (3, unsigned)] {
-        let error = clients.remove(&i).unwrap().share_keys(&bad).unwrap_err();
+        let error = clients.remove(&i).unwrap().freeze_roster(&bad).unwrap_err();
         assert_eq!(error, expected);
         assert_eq!(error.culprits(), ["the server"]);
     }
@@ -290,7 +290,7 @@ fn row_04_a_sybil_whom_no_client_has_enrolled_is_refused() {
     let client = Client::new(me.as_str(), cohort.plan, cohort.policy).unwrap();
     let client = client.with_identity(cohort.keys[&me].clone(), trusted).unwrap();
     let (client, _) = client.advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
-    let error = client.share_keys(&roster).unwrap_err();
+    let error = client.freeze_roster(&roster).unwrap_err();
     assert_eq!(error, Error::IdentityUnknown { from: "the server".into(), name });
 }
 
@@ -315,11 +315,11 @@ fn row_04_a_site_counts_the_adversaries_among_all_who_are_enrolled() {
         let (client, mine) = client.advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
         let at = roster.index_of(&me).unwrap() - 1;
         let with_me = tamper(&roster, |v| {
-            for key in ["sealing_key", "masking_key", "signature"] {
+            for key in ["sealing_key", "masking_key", "commitment", "signature"] {
                 v["members"][at][key] = json!(mine)[key].clone();
             }
         });
-        let result = client.share_keys(&with_me).map(drop);
+        let result = client.freeze_roster(&with_me).map(drop);
         let error = refused.map(|(colluders, required)| Error::TooManyAdversaries {
             roster: 10,
             colluders,
@@ -349,7 +349,7 @@ fn row_04_a_client_finds_its_own_keys_in_the_roster_or_stops() {
     let (_, roster) = server.freeze().unwrap();
     let at = roster.index_of(&cohort.names[0]).unwrap() - 1;
     let without = tamper(&roster, |v| drop(v["members"].as_array_mut().unwrap().remove(at)));
-    let error = clients.remove(&0).unwrap().share_keys(&without).unwrap_err();
+    let error = clients.remove(&0).unwrap().freeze_roster(&without).unwrap_err();
     assert_eq!(error, Error::NotInRoster { client: cohort.names[0].clone() });
 
     let at = roster.index_of(&cohort.names[1]).unwrap() - 1;
@@ -359,7 +359,7 @@ fn row_04_a_client_finds_its_own_keys_in_the_roster_or_stops() {
         member["sealing_key"] = masking;
         member["masking_key"] = sealing;
     });
-    let error = clients.remove(&1).unwrap().share_keys(&swapped).unwrap_err();
+    let error = clients.remove(&1).unwrap().freeze_roster(&swapped).unwrap_err();
     assert_eq!(error, Error::OwnKeysReplaced { client: cohort.names[1].clone() });
 }
 
@@ -373,6 +373,73 @@ fn row_04_keys_off_the_curve_are_refused_on_receipt() {
     assert_eq!(error, Error::InvalidPublicKey { owner: cohort.names[0].clone() });
     assert_eq!(error.culprits(), [cohort.names[0].as_str()]);
     server.receive(&cohort.names[0], message).unwrap();
+}
+
+/// The members sign one roster: a server with two finds that neither is signed by all who are in it.
+#[test]
+fn row_04_members_with_another_roster_are_not_gone_on_with() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (mut server, roster) = server.freeze().unwrap();
+    let gone = roster.index_of(&cohort.names[3]).unwrap() - 1;
+    let other = tamper(&roster, |v| drop(v["members"].as_array_mut().unwrap().remove(gone)));
+    let (me, _) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    let (_, word) = clients.remove(&1).unwrap().freeze_roster(&other).unwrap();
+    let name = cohort.names[1].clone();
+    let error = server.receive(&name, word.clone()).unwrap_err();
+    assert_eq!((error.code(), error.culprits()), ("bad-signature", vec![name.as_str()]));
+    // A server that does not mind gets no further.
+    let (_, _, frozen) = {
+        cohort.journals = vec![MemoryJournal::new(); 4];
+        cohort.frozen(&STAY).unwrap()
+    };
+    let padded = tamper(&frozen, |v| v["reveals"] = json!({ &name: word }));
+    assert_eq!(me.share_keys(&padded).unwrap_err().culprits(), ["the server"]);
+}
+
+// Row 5: who is whose neighbour.
+
+#[test]
+fn row_05_a_value_that_was_not_committed_to_is_refused_on_both_sides() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.advertise(&STAY);
+    let (mut server, roster) = server.freeze().unwrap();
+    let (name, other) = (cohort.names[0].clone(), cohort.names[1].clone());
+    let (client, reveal) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    let chosen = tamper(&reveal, |v| flip(&mut v["randomness"]));
+    let error = server.receive(&name, chosen).unwrap_err();
+    assert_eq!(error, Error::WrongReveal { from: name.clone(), name: name.clone() });
+    assert_eq!(error.culprits(), [name.as_str()]);
+    server.receive(&name, reveal).unwrap();
+    for (i, client) in clients {
+        server.receive(&cohort.names[i], client.freeze_roster(&roster).unwrap().1).unwrap();
+    }
+    let (_, frozen) = server.reveal().unwrap();
+    let steered = tamper(&frozen, |v| flip(&mut v["reveals"][&other]["randomness"]));
+    let error = client.share_keys(&steered).unwrap_err();
+    assert_eq!(error, Error::WrongReveal { from: "the server".into(), name: other });
+}
+
+/// A server that knows every value may still leave some out: it gets no more than 2¹⁰ graphs to choose from.
+#[test]
+fn row_05_a_server_cannot_choose_the_graph_by_leaving_members_out() {
+    let security = Security::Malicious { adversaries: 0.0 };
+    let parameters = Parameters::new()
+        .with_security(security)
+        .with_num_shares(NumShares::Count(4))
+        .with_reconstruction_threshold(Threshold::Count(3));
+    let mut cohort = Cohort::new(parameters.plan(60, Layout::new(0, 1)).unwrap());
+    cohort.names = (0..60).map(|i| format!("{i:02}")).collect();
+    cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
+    let (_, mut clients, frozen) = cohort.frozen(&[Last::Unmasks; 60]).unwrap();
+    let without = |names: &[&str]| {
+        tamper(&frozen, |v| v["reveals"].as_object_mut().unwrap().retain(|name, _| !names.contains(&&**name)))
+    };
+    clients.remove(&0).unwrap().share_keys(&without(&["01"])).unwrap();
+    let error = clients.remove(&2).unwrap().share_keys(&without(&["01", "03"])).unwrap_err();
+    assert_eq!(error, Error::TooManyWithheld { missing: vec!["01".into(), "03".into()] });
+    let error = clients.remove(&4).unwrap().share_keys(&without(&["04"])).unwrap_err();
+    assert_eq!(error, Error::NotInRoster { client: "04".into() });
 }
 
 // Row 6: differencing by restart.
@@ -454,9 +521,8 @@ fn row_07_two_sessions_share_no_key_no_share_and_no_mask() {
     let messages = |session| {
         let mut cohort = four();
         cohort.session = session;
-        let (server, clients) = cohort.advertise(&STAY);
-        let (mut server, roster) = server.freeze().unwrap();
-        let mut seen = vec![serde_json::to_value(&roster).unwrap()["members"].clone()];
+        let (mut server, clients, roster) = cohort.frozen(&STAY).unwrap();
+        let mut seen = vec![serde_json::to_value(&roster).unwrap()["reveals"].clone()];
         let mut next = Vec::new();
         for (i, client) in clients {
             let (client, message) = client.share_keys(&roster).unwrap();
@@ -493,11 +559,19 @@ fn row_07_messages_of_another_session_are_refused_in_each_round() {
 
     let (server, mut clients) = old.advertise(&STAY);
     let roster = server.freeze().unwrap().1;
-    let (_, shares) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    let (_, reveal) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
     new.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = new.advertise(&STAY);
-    assert_eq!(clients.remove(&0).unwrap().share_keys(&roster).unwrap_err().code(), "session-mismatch");
-    assert_eq!(server.freeze().unwrap().0.receive(&name, shares), Err(expected.clone()));
+    assert_eq!(clients.remove(&0).unwrap().freeze_roster(&roster).unwrap_err().code(), "session-mismatch");
+    assert_eq!(server.freeze().unwrap().0.receive(&name, reveal), Err(expected.clone()));
+
+    old.journals = vec![MemoryJournal::new(); 4];
+    let (_, mut clients, frozen) = old.frozen(&STAY).unwrap();
+    let (_, shares) = clients.remove(&0).unwrap().share_keys(&frozen).unwrap();
+    new.journals = vec![MemoryJournal::new(); 4];
+    let (mut server, mut clients, _) = new.frozen(&STAY).unwrap();
+    assert_eq!(clients.remove(&0).unwrap().share_keys(&frozen).unwrap_err().code(), "session-mismatch");
+    assert_eq!(server.receive(&name, shares), Err(expected.clone()));
 
     old.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = old.receive(&STAY).unwrap();
@@ -541,6 +615,12 @@ fn row_07_a_second_message_in_a_round_is_refused() {
     cohort.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = cohort.advertise(&STAY);
     let (mut server, roster) = server.freeze().unwrap();
+    let (_, message) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), duplicate(Stage::FreezeRoster));
+
+    cohort.journals = vec![MemoryJournal::new(); 4];
+    let (mut server, mut clients, roster) = cohort.frozen(&STAY).unwrap();
     let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
     server.receive(&name, message.clone()).unwrap();
     assert_eq!(server.receive(&name, message).unwrap_err(), expected[1]);
@@ -608,8 +688,9 @@ fn row_10_clients_enforce_their_minimum_on_the_roster_on_u2_and_on_u3() {
     };
     let small = |stage, missing| Error::CohortTooSmall { stage, minimum: 4, got: 3, missing };
     for (leave, stage) in [
-        (Last::Nothing, Stage::ShareKeys),
-        (Last::AdvertisesKeys, Stage::ShareKeys),
+        (Last::Nothing, Stage::FreezeRoster),
+        (Last::AdvertisesKeys, Stage::FreezeRoster),
+        (Last::FreezesRoster, Stage::ShareKeys),
         (Last::SharesKeys, Stage::MaskedInput),
     ] {
         let (error, missing) = cohort(&[Last::Unmasks, leave, Last::Unmasks, Last::Unmasks]);
@@ -718,8 +799,7 @@ fn row_13_a_relay_that_changes_what_is_signed_is_named() {
 #[test]
 fn row_13_a_sharer_that_signs_something_else_is_named_by_the_server() {
     let mut cohort = Cohort::malicious(4, 0);
-    let (server, mut clients) = cohort.advertise(&STAY);
-    let (mut server, roster) = server.freeze().unwrap();
+    let (mut server, mut clients, roster) = cohort.frozen(&STAY).unwrap();
     let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
     let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
     let changed = tamper(&message, |v| flip(&mut v["shares"][&other]["seed_commitment"]));
@@ -756,8 +836,7 @@ fn row_13_a_wrong_share_in_round_4_names_its_giver_and_spoils_nothing() {
 #[test]
 fn row_13_a_seed_is_checked_against_its_commitment() {
     let mut cohort = four();
-    let (server, clients) = cohort.advertise(&STAY);
-    let (mut server, roster) = server.freeze().unwrap();
+    let (mut server, clients, roster) = cohort.frozen(&STAY).unwrap();
     let mut sharing = Vec::new();
     for (i, client) in clients {
         let (client, mut message) = client.share_keys(&roster).unwrap();
@@ -795,8 +874,8 @@ fn row_14_only_those_of_a_round_are_heard_in_it() {
     let (mut server, roster) = server.freeze().unwrap();
     let absent = cohort.names[1].clone();
     for (_, client) in clients {
-        let (_, message) = client.share_keys(&roster).unwrap();
-        assert_eq!(server.receive(&absent, message), Err(unknown(Stage::ShareKeys, &absent)));
+        let (_, message) = client.freeze_roster(&roster).unwrap();
+        assert_eq!(server.receive(&absent, message), Err(unknown(Stage::FreezeRoster, &absent)));
     }
     assert_eq!(server.received().count(), 0);
     assert_eq!(server.missing().count(), 3);
@@ -834,8 +913,7 @@ fn vectors_of_wrong_length_or_range_change_nothing() {
 #[test]
 fn shares_for_the_wrong_recipients_are_refused() {
     let mut cohort = four();
-    let (server, mut clients) = cohort.advertise(&STAY);
-    let (mut server, roster) = server.freeze().unwrap();
+    let (mut server, mut clients, roster) = cohort.frozen(&STAY).unwrap();
     let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
     let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
     let misdirected = tamper(&message, |v| {

@@ -1,6 +1,6 @@
 //! Whole sessions: the secure sum is the plain sum of the survivors, bit for bit, or a typed error.
 
-use crate::common::{ALL, Cohort, Data, Last};
+use crate::common::{ALL, Cohort, Data, Last, identity_of};
 use proptest::{collection::vec, prelude::*, sample::select};
 use veilflow_secagg::*;
 
@@ -29,7 +29,8 @@ fn one_of_four_leaves_after_each_round() {
 fn row_14_two_of_four_leave_after_each_round() {
     let stages = [
         (Last::Nothing, Stage::AdvertiseKeys),
-        (Last::AdvertisesKeys, Stage::ShareKeys),
+        (Last::AdvertisesKeys, Stage::FreezeRoster),
+        (Last::FreezesRoster, Stage::ShareKeys),
         (Last::SharesKeys, Stage::MaskedInput),
         (Last::MasksInput, Stage::ConsistencyCheck),
         (Last::ChecksConsistency, Stage::Unmask),
@@ -65,6 +66,59 @@ fn a_malicious_setting_gives_the_same_sum() {
     }
 }
 
+fn sparse(security: Security, clients: usize, shares: u32, threshold: u32) -> Cohort {
+    let parameters = Parameters::new()
+        .with_security(security)
+        .with_num_shares(NumShares::Count(shares))
+        .with_reconstruction_threshold(Threshold::Count(threshold));
+    let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(1, 3)).unwrap());
+    cohort.names = (0..clients).map(|i| format!("site {:02}", (i * 7) % clients)).collect();
+    cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
+    cohort
+}
+
+/// SecAgg+: with few neighbours the sum is the same, and one may leave after each round.
+#[test]
+fn a_sparse_graph_gives_the_same_sum() {
+    let colluders = |colluders: f64| Security::Malicious { adversaries: colluders / 12.0 };
+    for (security, clients, shares, threshold) in [
+        (Security::SemiHonest, 12, 4, 2),
+        (Security::SemiHonest, 13, 5, 3),
+        (Security::SemiHonest, 12, 11, 7),
+        (colluders(0.0), 12, 6, 4),
+        (colluders(1.0), 12, 8, 5),
+    ] {
+        for leave in ALL {
+            let mut cohort = sparse(security, clients, shares, threshold);
+            cohort.encode = true;
+            let mut last = vec![Last::Unmasks; clients];
+            last[3] = leave;
+            assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last), "{security} {shares} {leave:?}");
+        }
+    }
+}
+
+/// More clients than one field of shares has places.
+#[test]
+fn three_hundred_clients_with_eight_neighbours() {
+    let mut cohort = sparse(Security::SemiHonest, 300, 8, 5);
+    cohort.names = (0..300).map(|i| format!("{i:03}")).collect();
+    let last: Vec<Last> =
+        (0..300).map(|i| if i % 60 == 7 { Last::SharesKeys } else { Last::Unmasks }).collect();
+    assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+}
+
+/// Too few of one member's neighbours: the error says who of them is missing.
+#[test]
+fn row_14_a_neighbourhood_below_the_threshold_is_an_error() {
+    let mut cohort = sparse(Security::SemiHonest, 10, 4, 4);
+    let mut last = vec![Last::Unmasks; 10];
+    last[2] = Last::ChecksConsistency;
+    let error = cohort.run(&last).unwrap_err();
+    let missing = vec![cohort.names[2].clone()];
+    assert_eq!(error, Error::BelowThreshold { stage: Stage::Unmask, required: 4, got: 3, missing });
+}
+
 /// The smallest cohort, and one where all are needed.
 #[test]
 fn two_of_two_and_three_of_three() {
@@ -85,11 +139,10 @@ fn a_field_full_of_clients() {
     cohort.names = (0..255).map(|i| format!("{i:03}")).collect();
     cohort.keys.clear();
     let last: Vec<Last> =
-        (0..255).map(|i| if i % 85 == 0 { Last::Unmasks } else { Last::AdvertisesKeys }).collect();
+        (0..255).map(|i| if i % 85 == 0 { Last::Unmasks } else { Last::FreezesRoster }).collect();
     // Sharing among 255 is the expensive part; only a few go on.
-    let (server, clients) = cohort.advertise(&last);
-    let (mut server, roster) = server.freeze().unwrap();
-    assert_eq!(roster.index_of("254"), Some(255));
+    let (mut server, clients, roster) = cohort.frozen(&last).unwrap();
+    assert_eq!(roster.names().count(), 255);
     for (i, client) in clients.into_iter().filter(|(i, _)| last[*i] == Last::Unmasks) {
         server.receive(&cohort.names[i], client.share_keys(&roster).unwrap().1).unwrap();
     }
@@ -166,6 +219,7 @@ fn promised(case: &Case, cohort: &Cohort) -> Result<Aggregate, Error> {
     let min_cohort = cohort.plan.min_cohort();
     let stages = [
         (Last::AdvertisesKeys, Stage::AdvertiseKeys, min_cohort),
+        (Last::FreezesRoster, Stage::FreezeRoster, min_cohort),
         (Last::SharesKeys, Stage::ShareKeys, min_cohort),
         (Last::MasksInput, Stage::MaskedInput, min_cohort),
         (Last::ChecksConsistency, Stage::ConsistencyCheck, 0),

@@ -10,6 +10,8 @@ const STAY: [Last; 3] = [Last::Unmasks; 3];
 struct Messages {
     advertise: AdvertiseKeysMessage,
     roster: RosterMessage,
+    reveal: FreezeRosterMessage,
+    frozen: FrozenRosterMessage,
     share: ShareKeysMessage,
     shares: SharesMessage,
     masked: MaskedInputMessage,
@@ -27,7 +29,13 @@ fn messages() -> Messages {
     let (server, mut clients) = cohort.advertise(&STAY);
     let mut states = vec![format!("{server:?}"), format!("{:?}", clients[&0])];
     let (_, roster) = server.freeze().unwrap();
-    let (client, share) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    let (client, reveal) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    states.push(format!("{client:?}"));
+
+    cohort.journals = vec![MemoryJournal::new(); 3];
+    let (server, mut clients, frozen) = cohort.frozen(&STAY).unwrap();
+    states.push(format!("{server:?}"));
+    let (client, share) = clients.remove(&0).unwrap().share_keys(&frozen).unwrap();
     states.push(format!("{client:?}"));
 
     cohort.journals = vec![MemoryJournal::new(); 3];
@@ -55,7 +63,20 @@ fn messages() -> Messages {
     let (server, mut clients, signatures) = cohort.checked(&STAY).unwrap();
     states.push(format!("{server:?}"));
     let unmask = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
-    Messages { advertise, roster, share, shares, masked, survivors, word, signatures, unmask, states }
+    Messages {
+        advertise,
+        roster,
+        reveal,
+        frozen,
+        share,
+        shares,
+        masked,
+        survivors,
+        word,
+        signatures,
+        unmask,
+        states,
+    }
 }
 
 #[test]
@@ -63,6 +84,8 @@ fn every_message_survives_the_trip() {
     let m = messages();
     assert_eq!(reencode(&m.advertise), m.advertise);
     assert_eq!(reencode(&m.roster), m.roster);
+    assert_eq!(reencode(&m.reveal), m.reveal);
+    assert_eq!(reencode(&m.frozen), m.frozen);
     assert_eq!(reencode(&m.share), m.share);
     assert_eq!(reencode(&m.shares), m.shares);
     assert_eq!(reencode(&m.masked), m.masked);
@@ -117,9 +140,11 @@ fn refuses_other_lengths<M: Serialize + DeserializeOwned + std::fmt::Debug>(mess
 #[test]
 fn row_16_byte_strings_of_other_lengths_do_not_decode() {
     let m = messages();
-    // Three changes each: session id, plan, two keys, a signature.
-    assert_eq!(refuses_other_lengths(&m.advertise), 3 * 5);
-    assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 3));
+    // Three changes each: session id, plan, two keys, H(r), a signature.
+    assert_eq!(refuses_other_lengths(&m.advertise), 3 * 6);
+    assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 4));
+    assert_eq!(refuses_other_lengths(&m.reveal), 3 * 3);
+    assert_eq!(refuses_other_lengths(&m.frozen), 3 * (1 + 3 * 3));
     // For each recipient two ciphertexts and two commitments; delivered with a signature and a path of one node.
     assert_eq!(refuses_other_lengths(&m.share), 3 * (4 + 2 * 4));
     assert_eq!(refuses_other_lengths(&m.shares), 3 * (1 + 2 * 6));
