@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    defences::{Defence, stands},
     error::{Error, Stage},
     identity::{Identities, Identity},
     plan::Plan,
@@ -34,7 +35,7 @@ impl Site {
     /// again with what it knows (`SECURITY.md`, rows 3 and 4).
     pub(crate) fn check_adversaries(&self, roster: &Roster) -> Result<(), Error> {
         let required = self.plan.required_threshold(roster.len(), self.colluders);
-        if self.identity.is_none() || self.plan.threshold() >= required {
+        if self.identity.is_none() || self.plan.threshold() >= required || !stands(Defence::Majority) {
             return Ok(());
         }
         Err(Error::TooManyAdversaries {
@@ -90,7 +91,7 @@ pub(crate) fn check_size<'a>(
             missing: missing.cloned().collect(),
         });
     }
-    if got < min_cohort {
+    if got < min_cohort && stands(Defence::SmallestCohort) {
         return Err(Error::CohortTooSmall {
             stage,
             minimum: min_cohort,

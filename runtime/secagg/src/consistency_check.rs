@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{Site, check_holders, check_sender, check_size, missing},
     commitment::Opening,
+    defences::{Defence, stands},
     derive::Binding,
     error::{Error, SERVER, Stage},
     identity::{Signature, Signed},
@@ -100,7 +101,7 @@ pub(crate) fn check_signatures(
     message: &SignaturesMessage,
 ) -> Result<(), Error> {
     site.session.check(SERVER, &message.session)?;
-    if site.identity.is_none() {
+    if site.identity.is_none() || !stands(Defence::Majority) {
         return Ok(());
     }
     let required = majority(roster.len(), site.colluders);
@@ -156,7 +157,7 @@ pub struct SignaturesMessage {
 
 /// The server, with the masked sum, collecting the survivors' word.
 pub struct ConsistencyCheckServer {
-    next: UnmaskServer,
+    pub(crate) next: UnmaskServer,
     statement: Transcript,
     received: BTreeMap<String, Option<Signature>>,
 }

@@ -20,6 +20,7 @@ use serde_bytes::ByteArray;
 use crate::{
     advertise_keys::AdvertiseKeysMessage,
     cohort::{Site, check_holders, check_sender, check_size, missing},
+    defences::{Defence, stands},
     error::{Error, SERVER, Stage},
     identity::{Signature, Signed},
     keys::PrivateKey,
@@ -145,7 +146,8 @@ fn check_reveal(
     session.check(from, &message.session)?;
     let member =
         roster.get(name).ok_or_else(|| Error::UnknownSender { stage: STAGE, name: name.to_owned() })?;
-    if commitment(session, name, &message.randomness) != member.commitment {
+    let is_committed = commitment(session, name, &message.randomness) == member.commitment;
+    if !is_committed && stands(Defence::CommittedRandomness) {
         return Err(Error::WrongReveal { from: from.to_owned(), name: name.to_owned() });
     }
     let signed = Signed { stage: STAGE, from, signer: name };
@@ -153,7 +155,7 @@ fn check_reveal(
 }
 
 /// The roster of those who revealed, and its digest: both sides compute it from the same message.
-fn frozen(roster: Roster, plan: &Plan, reveals: &BTreeMap<String, FreezeRosterMessage>) -> Roster {
+pub(crate) fn frozen(roster: Roster, plan: &Plan, reveals: &BTreeMap<String, FreezeRosterMessage>) -> Roster {
     let start = Transcript::new(domain!("frozen-roster")).bytes(roster.digest()).int(reveals.len() as u64);
     let add = |transcript: Transcript, (name, reveal): (&String, &FreezeRosterMessage)| {
         transcript.text(name).bytes(&*reveal.randomness)

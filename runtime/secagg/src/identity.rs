@@ -20,6 +20,7 @@ use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
 use crate::{
+    defences::{Defence, stands},
     error::{Error, Stage},
     transcript::Transcript,
 };
@@ -175,7 +176,8 @@ impl Signed<'_> {
         statement: &Transcript,
         signature: Option<&Signature>,
     ) -> Result<(), Error> {
-        if signature.is_some_and(|signature| key.verifies(statement, signature)) {
+        let holds = signature.is_some_and(|signature| key.verifies(statement, signature));
+        if holds || !stands(Defence::Signatures) {
             return Ok(());
         }
         Err(Error::BadSignature {

@@ -186,9 +186,12 @@
 
 mod advertise_keys;
 mod aggregate;
+#[cfg(test)]
+mod attacks;
 mod cohort;
 mod commitment;
 mod consistency_check;
+mod defences;
 mod derive;
 mod digest;
 mod entries;

@@ -18,6 +18,7 @@ use crate::{
     cohort::{Site, check_sender, check_size, missing},
     commitment::Opening,
     consistency_check::{ConsistencyCheckClient, ConsistencyCheckServer, SurvivorsMessage},
+    defences::{Defence, stands},
     derive::{Binding, pair_mask_key, self_mask_key},
     digest::{InputId, ModelDigest},
     entries::Entries,
@@ -76,7 +77,9 @@ impl MaskInputClient {
         // Zeroizing until every mask is on: an error on the way must not leave a half-masked copy behind.
         let mut entries = Zeroizing::new(quantized.into_entries());
         let self_key = self_mask_key(&seed, &site.session, &site.name)?;
-        mask::apply(&mut entries, &self_key, Sign::Plus)?;
+        if stands(Defence::SelfMask) {
+            mask::apply(&mut entries, &self_key, Sign::Plus)?;
+        }
         let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
         let neighbours = roster.neighbours(&site.name).into_iter();
         for (name, member) in neighbours.filter(|(name, _)| held.contains_key(*name)) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 use crate::{
+    defences::{Defence, stands},
     graph::degree,
     parameters::{NumShares, Parameters, Threshold},
     quantize::{Input, InputError, Quantized, quantize},
@@ -144,7 +145,7 @@ impl Plan {
             [clients, clients.saturating_sub(1)].map(|members| self.holders(members, colluders));
         let (holders, colluders) = if self.is_complete() { all } else { all.max(one_less) };
         let required = majority(holders, colluders);
-        if self.threshold < required {
+        if self.threshold < required && stands(Defence::Majority) {
             return Err(PlanError::ThresholdForCuriousServer {
                 holders,
                 colluders,
