@@ -7,6 +7,8 @@
 pub(crate) enum Defence {
     /// Row 1: masks and signatures are bound to the model.
     ModelBinding,
+    /// Row 2: one share of each member, of one kind.
+    OneKind,
     /// Row 3: thresholds above, and signatures of, a majority.
     Majority,
     /// Row 4: keys and rosters are signed.
@@ -15,6 +17,8 @@ pub(crate) enum Defence {
     CommittedRandomness,
     /// Row 6: the journal of masked inputs.
     Journal,
+    /// Row 8: plans whose sum fits the modulus.
+    NoOverflow,
     /// Row 10: the smallest cohort that a site accepts.
     SmallestCohort,
     /// Row 12: the mask of a client's own.

@@ -310,7 +310,7 @@ fn check_overflow(parameters: &Parameters, clients: usize) -> Result<(), PlanErr
     let per_client = parameters.max_weight().max(parameters.quantization_range().saturating_sub(1));
     let largest_sum = parameters.modulus_range().saturating_sub(1);
     let largest_cohort = largest_sum.checked_div(per_client).unwrap_or(0);
-    if clients as u64 > largest_cohort {
+    if clients as u64 > largest_cohort && stands(Defence::NoOverflow) {
         return Err(PlanError::Overflow {
             clients,
             largest_cohort,

@@ -67,9 +67,11 @@ impl UnmaskClient {
         let mut answer =
             UnmaskMessage { session: site.session, seeds: BTreeMap::new(), masking_keys: BTreeMap::new() };
         for (name, shares) in held {
-            if survivors.contains(&name) {
-                answer.seeds.insert(name, shares.seed.reveal());
-            } else {
+            let arrived = survivors.contains(&name);
+            if arrived {
+                answer.seeds.insert(name.clone(), shares.seed.reveal());
+            }
+            if !arrived || !stands(Defence::OneKind) {
                 answer.masking_keys.insert(name, shares.masking_key.reveal());
             }
         }

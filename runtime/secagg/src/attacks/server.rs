@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use rand::SeedableRng as _;
+
 use super::world::{Masked, World, confirm, weight};
 use crate::{
     defences::{Defence, stands, without},
@@ -36,6 +38,29 @@ fn row_01_attack_with_a_model_for_one_site() {
     }
     assert_eq!(without(Defence::ModelBinding, attack), Ok(15));
     assert_eq!(attack().unwrap_err().code(), "implausible-sum");
+}
+
+/// One that arrived, asked about as if it had dropped out too.
+#[test]
+fn row_02_attack_for_both_shares_of_one_site() {
+    fn attack() -> Option<u64> {
+        let mut world = World::curious(4, 3);
+        let Masked { server, survivors, clients, vectors } = world.masked().unwrap();
+        let clients = world.names.iter().cloned().zip(clients).collect();
+        let (server, clients, signatures) = confirm(server, &survivors, clients).unwrap();
+        let (mut seeds, mut keys) = (Vec::new(), Vec::new());
+        for (name, client) in clients.into_iter().skip(1) {
+            let answer = client.unmask(&signatures).unwrap();
+            let position = server.roster.share_position("site 0", &name).unwrap();
+            let found = |share: &RevealedShare| (position, share.opening().share().clone());
+            seeds.extend(answer.seeds.get("site 0").map(found));
+            keys.extend(answer.masking_keys.get("site 0").map(found));
+        }
+        assert_eq!(seeds.len(), 3);
+        (keys.len() == 3).then(|| u64::from(unmask(&server, "site 0", &vectors[0], Some(&seeds), &keys)[0]))
+    }
+    assert_eq!(without(Defence::OneKind, attack), Some(weight(0)), "the input of one site");
+    assert_eq!(attack(), None);
 }
 
 /// Half of the sites hear that one arrived, half that it dropped out: together they give both its secrets away.
@@ -179,6 +204,24 @@ fn row_06_attack_by_restart() {
     }
     assert_eq!(without(Defence::Journal, attack), Ok(weight(2)));
     assert_eq!(attack().unwrap_err().code(), "input-already-masked");
+}
+
+/// A modulus that the sum passes: the mean is wrong, and nothing shows it.
+#[test]
+fn row_08_attack_with_a_sum_that_wraps_around() {
+    fn attack() -> Result<f32, PlanError> {
+        let parameters = Parameters::new().with_modulus_range(1 << 23);
+        let plan = parameters.plan(4, Layout::new(0, 1))?;
+        let mut sum = FixedPointSum::new(&plan);
+        for name in ["a", "b", "c", "d"] {
+            let input = Input { weight: 1000, scalars: &[], vector: &[8.0] };
+            sum.add(name, &plan.quantize(&input, &mut rand_chacha::ChaCha8Rng::from_seed([0; 32])).unwrap())
+                .unwrap();
+        }
+        Ok(sum.decode().unwrap().mean()[0])
+    }
+    assert!(without(Defence::NoOverflow, attack).unwrap() < 4.1, "far from 8");
+    assert_eq!(attack().unwrap_err().code(), "sum-can-overflow");
 }
 
 /// Two survivors, of whom one tells the server its input.
