@@ -106,7 +106,7 @@ impl ProtocolOptions {
 
     /// What each site asks of a session.
     fn policy(&self, cohort: &Cohort) -> ClientPolicy {
-        ClientPolicy::default().with_min_cohort(self.min_cohort(cohort))
+        secure::policy(self.min_cohort(cohort))
     }
 }
 

@@ -71,7 +71,9 @@ fn sessions(criterion: &mut Criterion) {
 }
 
 fn session(clients: usize, vector: &[f32]) -> Aggregate {
-    let plan = Parameters::new().plan(clients, Layout::new(3, vector.len())).unwrap();
+    let parameters = Parameters::new().with_security(Security::SemiHonest);
+    let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
+    let plan = parameters.plan(clients, Layout::new(3, vector.len())).unwrap();
     let names: Vec<String> = (0..clients).map(|i| format!("site {i}")).collect();
     let session = Session::generate(0).unwrap();
     let model = ModelDigest::from_bytes([0; 32]);
@@ -80,14 +82,21 @@ fn session(clients: usize, vector: &[f32]) -> Aggregate {
     let mut server = AdvertiseKeysServer::new(session, plan, names.clone()).unwrap();
     let mut waiting = Vec::new();
     for (name, journal) in names.iter().zip(&mut journals) {
-        let client = Client::new(name.as_str(), plan, ClientPolicy::default()).unwrap();
+        let client = Client::new(name.as_str(), plan, policy).unwrap();
         let (client, message) = client.advertise_keys(session, journal).unwrap();
         server.receive(name, message).unwrap();
         waiting.push(client);
     }
     let (mut server, roster) = server.freeze().unwrap();
-    let mut sharing = Vec::new();
+    let mut frozen = Vec::new();
     for (name, client) in names.iter().zip(waiting) {
+        let (client, message) = client.freeze_roster(&roster).unwrap();
+        server.receive(name, message).unwrap();
+        frozen.push(client);
+    }
+    let (mut server, roster) = server.reveal().unwrap();
+    let mut sharing = Vec::new();
+    for (name, client) in names.iter().zip(frozen) {
         let (client, message) = client.share_keys(&roster).unwrap();
         server.receive(name, message).unwrap();
         sharing.push(client);
@@ -102,11 +111,18 @@ fn session(clients: usize, vector: &[f32]) -> Aggregate {
         server.receive(name, message).unwrap();
         masked.push(client);
     }
-    let (mut server, survivors) = server.announce().unwrap();
+    let (mut server, survivors) = server.announce(model).unwrap();
+    let mut confirmed = Vec::new();
     for (name, client) in names.iter().zip(masked) {
-        server.receive(name, client.unmask(&survivors).unwrap()).unwrap();
+        let (client, message) = client.check_consistency(&survivors).unwrap();
+        server.receive(name, message).unwrap();
+        confirmed.push(client);
     }
-    server.aggregate(model).unwrap()
+    let (mut server, signatures) = server.forward().unwrap();
+    for (name, client) in names.iter().zip(confirmed) {
+        server.receive(name, client.unmask(&signatures).unwrap()).unwrap();
+    }
+    server.aggregate().unwrap()
 }
 
 /// The ratios, from the best of many alternating runs: a shared machine slows both sides of a ratio or neither.

@@ -1,34 +1,40 @@
 //! Round 0: every client makes two key pairs for this session and advertises the public halves; the server freezes
 //! the roster (Bonawitz et al., CCS 2017, fig. 4, round 0).
 //!
-//! Does not defend against substituted keys: nothing is signed yet. A server that follows the protocol is assumed.
+//! Against a malicious server the keys are signed with the client's identity key, and every client verifies every
+//! signature of the roster against the identities that it pins itself (`SECURITY.md`, row 4).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
 use crate::{
     cohort::{Site, check_sender, check_size, missing},
-    error::{Error, Stage},
+    error::{Error, SERVER, Stage},
+    freeze_roster::{FreezeRosterClient, FreezeRosterServer, Randomness},
+    identity::{Identities, Identity, IdentityKey, Signature, Signed},
     journal::{self, InputJournal},
     keys::{EncodedKey, PrivateKey},
     plan::Plan,
     policy::ClientPolicy,
     redacted::redacted_debug,
-    roster::{Roster, RosterEntry, RosterMessage, check_name, check_plan},
+    roster::{Roster, RosterEntry, RosterMessage, check_name, check_plan, keys_statement, known},
     session::Session,
-    share_keys::{ShareKeysClient, ShareKeysServer},
 };
 
 const STAGE: Stage = Stage::AdvertiseKeys;
 
-/// A participant before a session. It holds no secret and may begin many sessions.
+/// A participant before a session. Its one secret is its identity key; it may begin many sessions.
 #[derive(Clone, Debug)]
 pub struct Client {
     name: String,
     plan: Plan,
     policy: ClientPolicy,
+    identity: Option<Identity>,
 }
 
 impl Client {
@@ -40,6 +46,13 @@ impl Client {
     pub fn new(name: impl Into<String>, plan: Plan, policy: ClientPolicy) -> Result<Self, Error> {
         let name = name.into();
         check_name(&name)?;
+        if policy.min_security().is_malicious() && !plan.security().is_malicious() {
+            return Err(Error::SecurityBelowPolicy {
+                client: name,
+                required: policy.min_security(),
+                got: plan.security(),
+            });
+        }
         if plan.threshold() < policy.min_threshold() {
             return Err(Error::ThresholdBelowPolicy {
                 client: name,
@@ -48,29 +61,76 @@ impl Client {
             });
         }
         check_size(STAGE, plan.clients(), plan.threshold(), policy.min_cohort(), std::iter::empty())?;
-        Ok(Self { name, plan, policy })
+        Ok(Self { name, plan, policy, identity: None })
+    }
+
+    /// The key that this participant signs with, and whose keys it trusts: what a plan against a malicious server
+    /// takes. Both come from the site, never from the server.
+    ///
+    /// # Errors
+    ///
+    /// [`OwnIdentityUnknown`](Error::OwnIdentityUnknown) when the identities know this name under another key.
+    pub fn with_identity(
+        mut self,
+        key: impl Into<Arc<IdentityKey>>,
+        trusted: impl Into<Arc<Identities>>,
+    ) -> Result<Self, Error> {
+        self.identity = Some(Identity::new(&self.name, key.into(), trusted.into())?);
+        Ok(self)
+    }
+
+    /// Present exactly where the plan asks for signatures.
+    fn identity(&self) -> Result<Option<&Identity>, Error> {
+        if !self.plan.security().is_malicious() {
+            return Ok(None);
+        }
+        self.identity.as_ref().map(Some).ok_or_else(|| Error::IdentityRequired { name: self.name.clone() })
+    }
+
+    /// How many of any roster may work for the server: of the plan's part and the site's own the larger, of all who
+    /// are enrolled.
+    fn colluders(&self, identity: Option<&Identity>) -> usize {
+        let enrolled = identity.map_or(0, |identity| identity.trusted.enrolled()).max(self.plan.clients());
+        self.plan.security().colluders(enrolled).max(self.policy.min_security().colluders(enrolled))
     }
 
     /// Begins a session: fresh keys from the operating system, and a note in the journal that it was begun.
     ///
     /// # Errors
     ///
-    /// [`SessionNotNewer`](Error::SessionNotNewer) for a session that this site already began, or an older one.
+    /// [`SessionNotNewer`](Error::SessionNotNewer) for a session that this site already began, or an older one;
+    /// [`IdentityRequired`](Error::IdentityRequired) when the plan asks for signatures and there is no key.
     pub fn advertise_keys<J: InputJournal + ?Sized>(
         &self,
         session: Session,
         journal: &mut J,
-    ) -> Result<(ShareKeysClient, AdvertiseKeysMessage), Error> {
+    ) -> Result<(FreezeRosterClient, AdvertiseKeysMessage), Error> {
+        let identity = self.identity()?;
         journal::begin(journal, &session)?;
         let (sealing, masking) = (PrivateKey::generate()?, PrivateKey::generate()?);
+        let randomness = Randomness::generate()?;
+        let commitment = randomness.commitment(&session, &self.name);
+        let plan = self.plan.digest();
+        let (sealing_key, masking_key) = (sealing.encoded_public_key()?, masking.encoded_public_key()?);
+        let statement = keys_statement(&session, &plan, &self.name, &sealing_key, &masking_key, &commitment);
         let message = AdvertiseKeysMessage {
             session,
-            plan: ByteArray::new(self.plan.digest()),
-            sealing_key: sealing.encoded_public_key()?,
-            masking_key: masking.encoded_public_key()?,
+            plan: ByteArray::new(plan),
+            sealing_key,
+            masking_key,
+            commitment: ByteArray::new(commitment),
+            signature: identity.map(|identity| identity.sign(&statement)),
         };
-        let site = Site { name: self.name.clone(), session, plan: self.plan, policy: self.policy };
-        Ok((ShareKeysClient::new(site, sealing, masking, &message), message))
+        let site = Site {
+            name: self.name.clone(),
+            session,
+            plan: self.plan,
+            policy: self.policy,
+            colluders: self.colluders(identity),
+            identity: identity.cloned(),
+        };
+        let advertised = message.clone();
+        Ok((FreezeRosterClient { site, sealing, masking, randomness, advertised }, message))
     }
 }
 
@@ -81,6 +141,9 @@ pub struct AdvertiseKeysMessage {
     pub(crate) plan: ByteArray<32>,
     pub(crate) sealing_key: EncodedKey,
     pub(crate) masking_key: EncodedKey,
+    /// H(r), of the random value that the client reveals once the roster is frozen.
+    pub(crate) commitment: ByteArray<32>,
+    pub(crate) signature: Option<Signature>,
 }
 
 /// The server, collecting public keys.
@@ -88,6 +151,7 @@ pub struct AdvertiseKeysServer {
     session: Session,
     plan: Plan,
     invited: BTreeSet<String>,
+    trusted: Option<Arc<Identities>>,
     received: BTreeMap<String, AdvertiseKeysMessage>,
 }
 
@@ -103,7 +167,24 @@ impl AdvertiseKeysServer {
         if invited.len() != plan.clients() {
             return Err(Error::WrongInvitation { expected: plan.clients(), got: invited.len() });
         }
-        Ok(Self { session, plan, invited, received: BTreeMap::new() })
+        Ok(Self { session, plan, invited, trusted: None, received: BTreeMap::new() })
+    }
+
+    /// The identities that the server verifies with, so that it can name who signed wrongly: needed where the plan is
+    /// against a malicious server. Clients do not take them from here.
+    #[must_use]
+    pub fn with_identities(mut self, trusted: impl Into<Arc<Identities>>) -> Self {
+        self.trusted = Some(trusted.into());
+        self
+    }
+
+    /// Present exactly where the plan asks for signatures.
+    fn trusted(&self) -> Result<Option<&Identities>, Error> {
+        if !self.plan.security().is_malicious() {
+            return Ok(None);
+        }
+        let missing = || Error::IdentityRequired { name: SERVER.to_owned() };
+        self.trusted.as_deref().map(Some).ok_or_else(missing)
     }
 
     /// Takes the keys of `from`, the name that the transport authenticated.
@@ -113,6 +194,13 @@ impl AdvertiseKeysServer {
         check_plan(from, &self.plan, &message.plan)?;
         message.sealing_key.decode(from)?;
         message.masking_key.decode(from)?;
+        if let Some(trusted) = self.trusted()? {
+            let (sealing, masking) = (&message.sealing_key, &message.masking_key);
+            let commitment = &message.commitment;
+            let statement = keys_statement(&self.session, &message.plan, from, sealing, masking, commitment);
+            let signed = Signed { stage: STAGE, from, signer: from };
+            signed.verify(known(trusted, from, from)?, &statement, message.signature.as_ref())?;
+        }
         self.received.insert(from.to_owned(), message);
         Ok(())
     }
@@ -132,21 +220,23 @@ impl AdvertiseKeysServer {
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
-    pub fn freeze(self) -> Result<(ShareKeysServer, RosterMessage), Error> {
+    pub fn freeze(self) -> Result<(FreezeRosterServer, RosterMessage), Error> {
         let absent = missing(self.invited.iter(), &self.received).into_iter();
         check_size(STAGE, self.received.len(), self.plan.threshold(), self.plan.min_cohort(), absent)?;
-        let members = self.received.into_iter().map(|(name, message)| RosterEntry {
-            name,
+        let members = self.received.iter().map(|(name, message)| RosterEntry {
+            name: name.clone(),
             sealing_key: message.sealing_key,
             masking_key: message.masking_key,
+            commitment: message.commitment,
+            signature: message.signature,
         });
         let message = RosterMessage {
             session: self.session,
             plan: ByteArray::new(self.plan.digest()),
             members: members.collect(),
         };
-        let roster = Roster::check(&message, &self.session, &self.plan)?;
-        Ok((ShareKeysServer::new(self.session, self.plan, roster), message))
+        let roster = Roster::check(&message, &self.session, &self.plan, self.trusted()?)?;
+        Ok((FreezeRosterServer::new(self.session, self.plan, roster), message))
     }
 }
 

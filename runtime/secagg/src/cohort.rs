@@ -3,32 +3,76 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    defences::{Defence, stands},
     error::{Error, Stage},
+    identity::{Identities, Identity},
     plan::Plan,
     policy::ClientPolicy,
+    roster::Roster,
     session::Session,
 };
 
-/// Who a client is and what it agreed to. No secret is in here.
+/// Who a client is and what it agreed to. The one secret in here is the identity key, which shows itself nowhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) name: String,
     pub(crate) session: Session,
     pub(crate) plan: Plan,
     pub(crate) policy: ClientPolicy,
+    /// Present where the server is not trusted, and only there.
+    pub(crate) identity: Option<Identity>,
+    /// How many of any roster may work for the server, by this site's own count.
+    pub(crate) colluders: usize,
 }
 
 impl Site {
-    /// The plan's threshold and the stricter of the two smallest cohorts.
+    /// Whom this site believes to be who; `None` where nothing is signed.
+    pub(crate) fn trusted(&self) -> Option<&Identities> {
+        self.identity.as_ref().map(|identity| &*identity.trusted)
+    }
+
+    /// Adversaries are a part of the enrolled, and a server can put all of them into a small roster: this site counts
+    /// again with what it knows (`SECURITY.md`, rows 3 and 4).
+    pub(crate) fn check_adversaries(&self, roster: &Roster) -> Result<(), Error> {
+        let required = self.plan.required_threshold(roster.len(), self.colluders);
+        if self.identity.is_none() || self.plan.threshold() >= required || !stands(Defence::Majority) {
+            return Ok(());
+        }
+        Err(Error::TooManyAdversaries {
+            roster: roster.len(),
+            colluders: self.colluders,
+            required,
+            threshold: self.plan.threshold(),
+        })
+    }
+
+    /// The plan's threshold and the strictest of the smallest cohorts: the plan's, the policy's, and two more than may
+    /// work for the server.
     pub(crate) fn check_size<'a>(
         &self,
         stage: Stage,
         present: usize,
         missing: impl Iterator<Item = &'a String>,
     ) -> Result<(), Error> {
-        let minimum = self.plan.min_cohort().max(self.policy.min_cohort());
+        let minimum =
+            self.plan.min_cohort().max(self.policy.min_cohort()).max(self.colluders.saturating_add(2));
         check_size(stage, present, self.plan.threshold(), minimum, missing)
     }
+}
+
+/// Whether enough of those who hold shares of one member's secrets are present. On the complete graph they are the
+/// cohort, which is counted elsewhere.
+pub(crate) fn check_holders<'a>(
+    stage: Stage,
+    plan: &Plan,
+    holders: impl Iterator<Item = &'a String>,
+    is_present: impl Fn(&String) -> bool,
+) -> Result<(), Error> {
+    if plan.is_complete() {
+        return Ok(());
+    }
+    let (present, absent): (Vec<&String>, Vec<&String>) = holders.partition(|name| is_present(name));
+    check_size(stage, present.len(), plan.threshold(), 0, absent.into_iter())
 }
 
 /// Enough for the threshold, and enough to hide in.
@@ -47,7 +91,7 @@ pub(crate) fn check_size<'a>(
             missing: missing.cloned().collect(),
         });
     }
-    if got < min_cohort {
+    if got < min_cohort && stands(Defence::SmallestCohort) {
         return Err(Error::CohortTooSmall {
             stage,
             minimum: min_cohort,

@@ -15,6 +15,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::{
+    defences::{Defence, stands},
     digest::ModelDigest,
     error::Error,
     keys::AgreedSecret,
@@ -29,7 +30,12 @@ pub(crate) struct Binding([u8; 32]);
 
 impl Binding {
     pub(crate) fn new(model: &ModelDigest, plan: &[u8; 32], roster: &[u8; 32]) -> Self {
-        Self(Transcript::new(domain!("binding")).bytes(model.as_bytes()).bytes(plan).bytes(roster).hash())
+        let model = if stands(Defence::ModelBinding) { model.as_bytes() } else { &[0; 32] };
+        Self(Transcript::new(domain!("binding")).bytes(model).bytes(plan).bytes(roster).hash())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

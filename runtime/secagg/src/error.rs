@@ -6,7 +6,9 @@ use std::io;
 
 use thiserror::Error as ThisError;
 
-use crate::{digest::InputId, quantize::InputError, sealing::ShareKind, session::Session};
+use crate::{
+    digest::InputId, quantize::InputError, sealing::ShareKind, security::Security, session::Session,
+};
 
 /// A round of the protocol, as errors name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,10 +16,14 @@ use crate::{digest::InputId, quantize::InputError, sealing::ShareKind, session::
 pub enum Stage {
     /// Round 0: public keys.
     AdvertiseKeys,
+    /// Round 0, second exchange: random values for a roster that all sign.
+    FreezeRoster,
     /// Round 1: sealed shares.
     ShareKeys,
     /// Round 2: masked inputs.
     MaskedInput,
+    /// Round 3: signatures on what everybody was told.
+    ConsistencyCheck,
     /// Round 4: shares that remove the masks.
     Unmask,
 }
@@ -26,8 +32,10 @@ impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::AdvertiseKeys => "advertise keys",
+            Self::FreezeRoster => "freeze roster",
             Self::ShareKeys => "share keys",
             Self::MaskedInput => "masked input",
+            Self::ConsistencyCheck => "consistency check",
             Self::Unmask => "unmask",
         })
     }
@@ -76,6 +84,96 @@ pub enum Error {
         minimum: usize,
         /// The plan's threshold.
         got: usize,
+    },
+    /// The plan is for a weaker setting than this site accepts.
+    #[error(
+        "{client}: the plan is for a {got} server, and this site's policy asks for {required}; \
+         change the parameters, or this site's policy if it trusts the server"
+    )]
+    SecurityBelowPolicy {
+        /// The site.
+        client: String,
+        /// The weakest accepted setting.
+        required: Security,
+        /// The plan's setting.
+        got: Security,
+    },
+    /// A malicious setting, and no identity key to sign with or no identities to verify with.
+    #[error("{name} has no identities, and against a malicious server everything is signed; give it some")]
+    IdentityRequired {
+        /// The participant that lacks them.
+        name: String,
+    },
+    /// The identities that a client pins do not have its own key under its own name.
+    #[error(
+        "{client}: the identity key is not the one that is enrolled under this name; enrol it, or use the other"
+    )]
+    OwnIdentityUnknown {
+        /// The site.
+        client: String,
+    },
+    /// A participant whose identity key is not pinned here.
+    #[error("{name}, from {from}, is not among the identities known here; enrol it, or leave it out")]
+    IdentityUnknown {
+        /// Who handed the name over: the participant itself, or the server with its roster.
+        from: String,
+        /// The participant.
+        name: String,
+    },
+    /// A signature that is missing or does not hold.
+    #[error("{stage}: what {from} gave is not signed by {signer}; do not go on with {from}")]
+    BadSignature {
+        /// The round.
+        stage: Stage,
+        /// Who handed it over.
+        from: String,
+        /// Whose signature it was to be.
+        signer: String,
+    },
+    /// So many adversaries can be in this roster that the plan's threshold does not keep two stories apart.
+    #[error(
+        "of a roster of {roster}, {colluders} may work for the server by this site's count, and the threshold \
+         {threshold} is below {required}; take part in a larger cohort or with a higher threshold"
+    )]
+    TooManyAdversaries {
+        /// Members of the roster.
+        roster: usize,
+        /// How many of them may work for the server.
+        colluders: usize,
+        /// The smallest threshold that would do.
+        required: usize,
+        /// The plan's threshold.
+        threshold: usize,
+    },
+    /// A random value that is not the one that was committed to.
+    #[error("what {name} revealed, from {from}, is not what it committed to; do not go on with {from}")]
+    WrongReveal {
+        /// Who handed it over.
+        from: String,
+        /// Whose value it is to be.
+        name: String,
+    },
+    /// So many members were left out after their values were known that the server could choose the graph.
+    #[error(
+        "left out of the frozen roster: {}; with so many the server can choose who is whose neighbour. \
+         Start the next attempt without them", list(.missing)
+    )]
+    TooManyWithheld {
+        /// Members of the roster who are not in the frozen one.
+        missing: Vec<String>,
+    },
+    /// Too few signed the survivors that this participant knows; no share was given.
+    #[error(
+        "{got} of the {required} signatures that a majority of the roster takes; missing: {}. \
+         Nothing was unmasked: the server told different stories, or too many left", list(.missing)
+    )]
+    TooFewSignatures {
+        /// More than half of roster and colluders together.
+        required: usize,
+        /// Signatures that hold.
+        got: usize,
+        /// Survivors without one.
+        missing: Vec<String>,
     },
     /// A name that is empty or too long.
     #[error("a participant's name has {got} bytes; names have 1 to {max}")]
@@ -262,26 +360,42 @@ pub enum Error {
         /// Their names.
         names: Vec<String>,
     },
-    /// A masking key rebuilt from shares is not the one that was advertised.
+    /// A share that its sharer signed, and that does not open, or not to what the sharer committed to. Only the two
+    /// of the pair can know which of them is wrong.
+    #[error("{to} disputes the {kind} share from {from}; this proves neither of them guilty")]
+    DisputedPair {
+        /// Who dealt it.
+        from: String,
+        /// Who disputes it.
+        to: String,
+        /// Which share.
+        kind: ShareKind,
+    },
+    /// A share in round 4 that is not the one its holder was dealt, and accepted.
     #[error(
-        "the masking key rebuilt for {client} is not the advertised one: a share from {} was wrong; \
-         no sum was computed", list(.sharers)
+        "{from} gave a {kind} share of {client} that is not the one it was dealt; its answer is not used"
+    )]
+    WrongOpening {
+        /// Who gave it.
+        from: String,
+        /// Whose secret it is to be a share of.
+        client: String,
+        /// Which share.
+        kind: ShareKind,
+    },
+    /// Shares as they were dealt, of a masking key that was not advertised.
+    #[error(
+        "{client} dealt shares of another masking key than it advertised; no sum was computed, leave it out"
     )]
     WrongMaskingKey {
         /// Whose key.
         client: String,
-        /// Whose answers it was rebuilt from.
-        sharers: Vec<String>,
     },
-    /// More shares than the threshold needs, and they do not agree.
-    #[error("the {kind} shares of {client} from {} do not agree; no sum was computed", list(.sharers))]
-    InconsistentShares {
-        /// Whose secret.
+    /// Shares as they were dealt, of a seed that was not committed to.
+    #[error("{client} dealt shares of another seed than it committed to; no sum was computed, leave it out")]
+    WrongSeed {
+        /// Whose seed.
         client: String,
-        /// Which secret.
-        kind: ShareKind,
-        /// Whose answers were used.
-        sharers: Vec<String>,
     },
     /// A total that no set of valid inputs can have.
     #[error(
@@ -326,6 +440,15 @@ impl Error {
             Self::BelowThreshold { .. } => "below-threshold",
             Self::CohortTooSmall { .. } => "cohort-too-small",
             Self::ThresholdBelowPolicy { .. } => "threshold-below-policy",
+            Self::SecurityBelowPolicy { .. } => "security-below-policy",
+            Self::IdentityRequired { .. } => "identity-required",
+            Self::OwnIdentityUnknown { .. } => "own-identity-unknown",
+            Self::IdentityUnknown { .. } => "identity-unknown",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::TooManyAdversaries { .. } => "too-many-adversaries",
+            Self::WrongReveal { .. } => "wrong-reveal",
+            Self::TooManyWithheld { .. } => "too-many-withheld",
+            Self::TooFewSignatures { .. } => "too-few-signatures",
             Self::InvalidName { .. } => "invalid-name",
             Self::WrongInvitation { .. } => "wrong-invitation",
             Self::UnknownSender { .. } => "unknown-sender",
@@ -350,7 +473,9 @@ impl Error {
             Self::NotASurvivor { .. } => "not-a-survivor",
             Self::SurvivorsNotInCohort { .. } => "survivors-not-in-cohort",
             Self::WrongMaskingKey { .. } => "wrong-masking-key",
-            Self::InconsistentShares { .. } => "inconsistent-shares",
+            Self::WrongSeed { .. } => "wrong-seed",
+            Self::WrongOpening { .. } => "wrong-opening",
+            Self::DisputedPair { .. } => "disputed-pair",
             Self::ImplausibleSum { .. } => "implausible-sum",
             Self::NothingToDecode => "nothing-to-decode",
             Self::QuantizedForOtherPlan { .. } => "quantized-for-other-plan",
@@ -365,14 +490,25 @@ impl Error {
             Self::UnknownSender { name, .. } | Self::DuplicateMessage { name, .. } => vec![name],
             Self::SessionMismatch { from, .. }
             | Self::PlanMismatch { from, .. }
+            | Self::IdentityUnknown { from, .. }
+            | Self::BadSignature { from, .. }
+            | Self::WrongReveal { from, .. }
             | Self::WrongShareSet { from, .. }
             | Self::WrongVectorLength { from, .. }
             | Self::PaddingNotZero { from }
+            | Self::WrongOpening { from, .. }
             | Self::QuantizedForOtherPlan { from, .. } => vec![from],
             Self::InvalidPublicKey { owner } => vec![owner],
+            Self::WrongMaskingKey { client } | Self::WrongSeed { client } => vec![client],
             Self::BelowThreshold { .. }
             | Self::CohortTooSmall { .. }
             | Self::ThresholdBelowPolicy { .. }
+            | Self::SecurityBelowPolicy { .. }
+            | Self::IdentityRequired { .. }
+            | Self::OwnIdentityUnknown { .. }
+            | Self::TooManyAdversaries { .. }
+            | Self::TooFewSignatures { .. }
+            | Self::TooManyWithheld { .. }
             | Self::InvalidName { .. }
             | Self::WrongInvitation { .. }
             | Self::DuplicateKey { .. }
@@ -388,8 +524,7 @@ impl Error {
             | Self::ShareNotOpened { .. }
             | Self::NotASurvivor { .. }
             | Self::SurvivorsNotInCohort { .. }
-            | Self::WrongMaskingKey { .. }
-            | Self::InconsistentShares { .. }
+            | Self::DisputedPair { .. }
             | Self::ImplausibleSum { .. }
             | Self::NothingToDecode
             | Self::Internal { .. } => Vec::new(),

@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeMap, io};
 
-use crate::{digest::InputId, error::Error, policy::ClientPolicy, session::Session};
+use crate::{
+    defences::{Defence, stands},
+    digest::InputId,
+    error::Error,
+    policy::ClientPolicy,
+    session::Session,
+};
 
 /// A site's memory of the sessions it began and the inputs it masked. One per site, kept for as long as the site's
 /// data may be trained on; a durable site writes it to disk before each call returns.
@@ -68,7 +74,7 @@ pub(crate) fn record<J: InputJournal + ?Sized>(
     let before = journal.record(input, session).map_err(unavailable)?;
     // Never twice in one session, whatever the policy: a retransmission is the stored bytes, not a new message.
     let refused = before.iter().find(|earlier| !policy.allow_remasking() || *earlier == session);
-    match refused {
+    match refused.filter(|_| stands(Defence::Journal)) {
         Some(first) => {
             Err(Error::InputAlreadyMasked { input: *input, first: Box::new(*first), now: *session })
         }

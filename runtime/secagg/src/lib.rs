@@ -2,20 +2,24 @@
 //!
 //! A server learns the weighted mean of its clients' vectors, and nothing about any one of them. This crate is the
 //! protocol of Bonawitz et al., *Practical Secure Aggregation for Privacy-Preserving Machine Learning* (CCS 2017,
-//! fig. 4), on the complete graph of up to 255 clients. It opens no socket, reads no clock and starts no thread: every
+//! fig. 4), on the complete graph of up to 255 clients, or with [`NumShares`] below that on a sparse one (SecAgg+, Bell
+//! et al., CCS 2020). It opens no socket, reads no clock and starts no thread: every
 //! step takes a message and returns the next one, and how messages travel is the caller's affair.
 //!
 //! | round | client | | server | papers |
 //! |---|---|---|---|---|
 //! | 0 advertise keys | [`Client::advertise_keys`] | → [`AdvertiseKeysMessage`] → | [`AdvertiseKeysServer`] | fig. 4, round 0 |
-//! | 1 share keys | [`ShareKeysClient::share_keys`] | ← [`RosterMessage`], [`ShareKeysMessage`] → | [`ShareKeysServer`] | fig. 4, round 1 |
+//! | 0 freeze roster | [`FreezeRosterClient::freeze_roster`] | ← [`RosterMessage`], [`FreezeRosterMessage`] → | [`FreezeRosterServer`] | Bell et al., section 3 |
+//! | 1 share keys | [`ShareKeysClient::share_keys`] | ← [`FrozenRosterMessage`], [`ShareKeysMessage`] → | [`ShareKeysServer`] | fig. 4, round 1 |
 //! | | [`ReceiveSharesClient::receive_shares`] | ← [`SharesMessage`] | | fig. 4, round 2, first steps |
 //! | 2 masked input | [`MaskInputClient::mask_input`] | [`MaskedInputMessage`] → | [`MaskedInputServer`] | fig. 4, round 2 |
-//! | 3 consistency check | not yet | | | fig. 4, round 3 |
-//! | 4 unmask | [`UnmaskClient::unmask`] | ← [`SurvivorsMessage`], [`UnmaskMessage`] → | [`UnmaskServer`] | fig. 4, round 4 |
+//! | 3 consistency check | [`ConsistencyCheckClient::check_consistency`] | ← [`SurvivorsMessage`], [`ConsistencyCheckMessage`] → | [`ConsistencyCheckServer`] | fig. 4, round 3 |
+//! | 4 unmask | [`UnmaskClient::unmask`] | ← [`SignaturesMessage`], [`UnmaskMessage`] → | [`UnmaskServer`] | fig. 4, round 4 |
 //!
-//! Sparse neighbourhoods (SecAgg+, Bell et al., CCS 2020) and round 3 come next; each round is a module of its own, so
-//! that they have a place to go. [`bounds`] already finds how many neighbours they take, and which threshold.
+//! Each round is a module of its own. Under [`Security::Malicious`], the default, what the server could invent is signed
+//! with identity keys; under [`Security::SemiHonest`] the same messages travel without signatures. With
+//! [`num_shares`](Parameters::with_num_shares) below N each client has few neighbours (SecAgg+); [`bounds`] finds how
+//! many, and which threshold.
 //!
 //! # What is a type here
 //!
@@ -32,22 +36,28 @@
 //!
 //! # What it defends against, and what not yet
 //!
-//! Numbers are the rows of `SECURITY.md`. **The server is assumed to follow the protocol** and to be curious; up to
-//! t − 1 clients may tell it all they know.
+//! Numbers are the rows of `SECURITY.md`. Under [`Security::SemiHonest`] the server is assumed to follow the protocol and
+//! to be curious, and up to t − 1 clients may tell it all they know; under [`Security::Malicious`] it does anything, and
+//! a part of the enrolled participants helps it.
 //!
-//! Here: 2 (one answer, one kind of share per member), 6 (no input is masked twice, sessions only go forward), 7
-//! (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad inputs are refused at the client),
-//! 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel masked; only [`Error::code`] may
-//! leave a site), 12 (a late input stays closed), 14 (fewer than t answers give an error and no sum). In part: 1 (masks
-//! of different models do not cancel), 13 (rebuilt masking keys are checked; seeds only where more than t answer).
+//! Here: 1 (masks of different models do not cancel, and round 3 ends the session before a share is given), 2 (one
+//! answer, one kind of share per member), 3 (a majority of the roster signs the survivors; thresholds that keep two
+//! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client, one roster signed by all), 5 (a neighbour graph from
+//! everybody's randomness, committed before it is revealed), 6 (no input is masked
+//! twice, sessions only go forward), 7 (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad
+//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
+//! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
+//! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
+//! sum).
 //!
-//! Not yet: signatures of any kind, hence 4 (substituted keys), 13 (blame) and the consistency check of 3; 5 needs
-//! SecAgg+; 18 (differences of cohorts over rounds). **A server that lies about keys or survivors is not stopped.**
+//! Not yet: 18 (differences of cohorts over
+//! rounds).
 //!
 //! # Three clients in one process
 //!
 //! ```
 //! use rand::SeedableRng as _;
+//! use std::sync::Arc;
 //! use veilflow_secagg::*;
 //!
 //! let plan = Parameters::new().with_max_weight(100).plan(3, Layout::new(1, 2))?;
@@ -55,20 +65,33 @@
 //! let names = ["ana", "ben", "eve"];
 //! let mut journals = [MemoryJournal::new(), MemoryJournal::new(), MemoryJournal::new()];
 //!
+//! // Once per federation: every site has a key, and pins the public keys of all.
+//! let keys = [IdentityKey::generate()?, IdentityKey::generate()?, IdentityKey::generate()?];
+//! let trusted = Arc::new(Identities::new(names.into_iter().zip(keys.iter().map(IdentityKey::public))));
+//!
 //! // Round 0: fresh keys.
-//! let mut server = AdvertiseKeysServer::new(session, plan, names)?;
+//! let mut server = AdvertiseKeysServer::new(session, plan, names)?.with_identities(Arc::clone(&trusted));
 //! let mut clients = Vec::new();
-//! for (name, journal) in names.into_iter().zip(&mut journals) {
-//!     let client = Client::new(name, plan, ClientPolicy::default())?;
+//! for ((name, journal), key) in names.into_iter().zip(&mut journals).zip(keys) {
+//!     let client = Client::new(name, plan, ClientPolicy::default())?.with_identity(key, Arc::clone(&trusted))?;
 //!     let (client, message) = client.advertise_keys(session, journal)?;
 //!     server.receive(name, message)?;
 //!     clients.push((name, client));
 //! }
 //! let (mut server, roster) = server.freeze()?;
 //!
+//! // Everybody signs the roster, and reveals the random value that it committed to.
+//! let mut frozen = Vec::new();
+//! for (name, client) in clients {
+//!     let (client, message) = client.freeze_roster(&roster)?;
+//!     server.receive(name, message)?;
+//!     frozen.push((name, client));
+//! }
+//! let (mut server, roster) = server.reveal()?;
+//!
 //! // Round 1: sealed shares of both secrets.
 //! let mut sharing = Vec::new();
-//! for (name, client) in clients {
+//! for (name, client) in frozen {
 //!     let (client, message) = client.share_keys(&roster)?;
 //!     server.receive(name, message)?;
 //!     sharing.push((name, client));
@@ -87,13 +110,22 @@
 //!     server.receive(name, message)?;
 //!     masked.push((name, client));
 //! }
-//! let (mut server, survivors) = server.announce()?;
+//! let (mut server, survivors) = server.announce(model)?;
+//!
+//! // Round 3: was everybody told the same?
+//! let mut confirmed = Vec::new();
+//! for (name, client) in masked {
+//!     let (client, message) = client.check_consistency(&survivors)?;
+//!     server.receive(name, message)?;
+//!     confirmed.push((name, client));
+//! }
+//! let (mut server, signatures) = server.forward()?;
 //!
 //! // Round 4: what takes the masks off the sum, and off nothing else.
-//! for (name, client) in masked {
-//!     server.receive(name, client.unmask(&survivors)?)?;
+//! for (name, client) in confirmed {
+//!     server.receive(name, client.unmask(&signatures)?)?;
 //! }
-//! let aggregate = server.aggregate(model)?;
+//! let aggregate = server.aggregate()?;
 //! assert_eq!(aggregate.total_weight(), 100);
 //! assert!((aggregate.mean()[1] - 0.54).abs() < 1e-4);
 //! assert!((aggregate.scalars()[0] - 0.5).abs() <= aggregate.max_error());
@@ -123,10 +155,19 @@
 //! A client answers one unmask request (`SECURITY.md`, row 2):
 //!
 //! ```compile_fail,E0382
-//! use veilflow_secagg::{SurvivorsMessage, UnmaskClient};
-//! fn twice(client: UnmaskClient, one: &SurvivorsMessage, other: &SurvivorsMessage) {
+//! use veilflow_secagg::{SignaturesMessage, UnmaskClient};
+//! fn twice(client: UnmaskClient, one: &SignaturesMessage, other: &SignaturesMessage) {
 //!     let _ = client.unmask(one);
 //!     let _ = client.unmask(other);
+//! }
+//! ```
+//!
+//! and none before round 3:
+//!
+//! ```compile_fail,E0599
+//! use veilflow_secagg::{ConsistencyCheckClient, SignaturesMessage};
+//! fn early(client: ConsistencyCheckClient, signatures: &SignaturesMessage) {
+//!     let _ = client.unmask(signatures);
 //! }
 //! ```
 //!
@@ -147,12 +188,20 @@
 
 mod advertise_keys;
 mod aggregate;
+#[cfg(test)]
+mod attacks;
 pub mod bounds;
 mod cohort;
+mod commitment;
+mod consistency_check;
+mod defences;
 mod derive;
 mod digest;
 mod entries;
 mod error;
+mod freeze_roster;
+mod graph;
+mod identity;
 mod journal;
 mod keys;
 mod mask;
@@ -165,6 +214,7 @@ mod receive_shares;
 mod redacted;
 mod roster;
 mod sealing;
+mod security;
 mod session;
 mod shamir;
 mod share_keys;
@@ -175,21 +225,30 @@ mod vectors;
 
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};
+pub use commitment::{Commitment, RevealedShare};
+pub use consistency_check::{
+    ConsistencyCheckClient, ConsistencyCheckMessage, ConsistencyCheckServer, SignaturesMessage,
+    SurvivorsMessage,
+};
 pub use digest::{InputId, ModelDigest};
 pub use entries::{add_packed_entries, pack_entries};
 pub use error::{Error, Stage};
+pub use freeze_roster::{FreezeRosterClient, FreezeRosterMessage, FreezeRosterServer, FrozenRosterMessage};
+pub use identity::{Identities, IdentityKey, PublicIdentity, Signature};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
 pub use mask::{expand_mask_and_add, expand_masks_and_add};
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
-pub use parameters::{Parameters, Threshold};
+pub use parameters::{NumShares, Parameters, Threshold};
 pub use plan::{Layout, Plan, PlanError};
 pub use policy::ClientPolicy;
 pub use quantize::{Input, InputError, Quantized};
 pub use receive_shares::ReceiveSharesClient;
 pub use roster::{RosterEntry, RosterMessage};
 pub use sealing::{SealedShare, ShareKind};
+pub use security::Security;
 pub use session::Session;
-pub use shamir::RevealedShare;
-pub use share_keys::{SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage};
-pub use unmask::{SurvivorsMessage, UnmaskClient, UnmaskMessage, UnmaskServer};
+pub use share_keys::{
+    DealtShares, SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage,
+};
+pub use unmask::{UnmaskClient, UnmaskMessage, UnmaskServer};

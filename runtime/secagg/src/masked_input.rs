@@ -1,7 +1,7 @@
 //! Round 2: every client sends its input under masks that cancel in the sum, and the server adds them up (Bonawitz et
 //! al., CCS 2017, fig. 4, round 2).
 //!
-//! The vector is quantized input + PRG(b) ± PRG(pair), over the pairs with every other member of U2. The pair masks
+//! The vector is quantized input + PRG(b) ± PRG(pair), over the pairs with every neighbour in U2. The pair masks
 //! are bound to the model that the client was given; see [`derive`](crate::derive).
 
 use std::{
@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     cohort::{Site, check_sender, check_size, missing},
+    commitment::Opening,
+    consistency_check::{ConsistencyCheckClient, ConsistencyCheckServer, SurvivorsMessage},
+    defences::{Defence, stands},
     derive::{Binding, pair_mask_key, self_mask_key},
     digest::{InputId, ModelDigest},
     entries::{Entries, Malformed},
@@ -28,8 +31,8 @@ use crate::{
     redacted::redacted_debug,
     roster::Roster,
     session::Session,
-    shamir::Share,
-    unmask::{SurvivorsMessage, UnmaskClient, UnmaskServer},
+    share_keys::Dealing,
+    unmask::UnmaskServer,
 };
 
 const STAGE: Stage = Stage::MaskedInput;
@@ -42,7 +45,7 @@ pub struct MaskInputClient {
     pub(crate) masking: PrivateKey,
     pub(crate) roster: Roster,
     pub(crate) seed: Zeroizing<[u8; 32]>,
-    pub(crate) own_seed_share: Share,
+    pub(crate) own_seed_share: Option<Opening>,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
@@ -65,7 +68,7 @@ impl MaskInputClient {
         input: &Input<'_>,
         rng: &mut R,
         journal: &mut J,
-    ) -> Result<(UnmaskClient, MaskedInputMessage), Error> {
+    ) -> Result<(ConsistencyCheckClient, MaskedInputMessage), Error> {
         let Self { site, masking, roster, seed, own_seed_share, held } = self;
         let quantized = site.plan.quantize(input, rng)?;
         journal::record(journal, &site.policy, &input_id, &site.session)?;
@@ -73,9 +76,13 @@ impl MaskInputClient {
         // Zeroizing until every mask is on: an error on the way must not leave a half-masked copy behind.
         let mut entries = Zeroizing::new(quantized.into_entries());
         let self_key = self_mask_key(&seed, &site.session, &site.name)?;
-        let mut masks = vec![(self_key, Sign::Plus)];
+        let mut masks = Vec::new();
+        if stands(Defence::SelfMask) {
+            masks.push((self_key, Sign::Plus));
+        }
         let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
-        for (name, member) in roster.others(&site.name).filter(|(name, _)| held.contains_key(*name)) {
+        let neighbours = roster.neighbours(&site.name).into_iter();
+        for (name, member) in neighbours.filter(|(name, _)| held.contains_key(*name)) {
             let agreed = masking.agree(&member.masking_key);
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
             masks.push((key, Sign::of_pair(&site.name, name)));
@@ -83,7 +90,7 @@ impl MaskInputClient {
         mask::apply_all(&mut entries, &masks)?;
         let entries = Entries::pack(&entries, site.plan.entry_bits());
         let message = MaskedInputMessage { session: site.session, entries };
-        Ok((UnmaskClient { site, own_seed_share, held }, message))
+        Ok((ConsistencyCheckClient { site, roster, binding, own_seed_share, held }, message))
     }
 }
 
@@ -109,6 +116,7 @@ pub struct MaskedInputServer {
     plan: Plan,
     roster: Roster,
     cohort: BTreeSet<String>,
+    dealings: BTreeMap<String, Dealing>,
     sum: Vec<u32>,
     received: BTreeMap<String, ()>,
 }
@@ -116,9 +124,16 @@ pub struct MaskedInputServer {
 redacted_debug!(MaskedInputServer, session);
 
 impl MaskedInputServer {
-    pub(crate) fn new(session: Session, plan: Plan, roster: Roster, cohort: Vec<String>) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        plan: Plan,
+        roster: Roster,
+        cohort: Vec<String>,
+        dealings: BTreeMap<String, Dealing>,
+    ) -> Self {
         let cohort = cohort.into_iter().collect();
-        Self { session, plan, roster, cohort, sum: vec![0; plan.entries()], received: BTreeMap::new() }
+        let sum = vec![0; plan.entries()];
+        Self { session, plan, roster, cohort, dealings, sum, received: BTreeMap::new() }
     }
 
     /// Adds the vector of `from`, the name that the transport authenticated. A refused vector changes nothing.
@@ -147,18 +162,34 @@ impl MaskedInputServer {
     }
 
     /// Ends the round: whoever did not send its vector has dropped out and cannot send it any more. The message goes
-    /// to each survivor.
+    /// to each survivor. `model` is what the server gave the clients: the masks of dropouts are bound to it, and what
+    /// the survivors sign in round 3 says so.
     ///
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
-    pub fn announce(self) -> Result<(UnmaskServer, SurvivorsMessage), Error> {
-        let Self { session, plan, roster, cohort, sum, received } = self;
+    pub fn announce(self, model: ModelDigest) -> Result<(ConsistencyCheckServer, SurvivorsMessage), Error> {
+        let Self { session, plan, roster, cohort, dealings, sum, received } = self;
         let absent = missing(cohort.iter(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
         let survivors: BTreeSet<String> = received.into_keys().collect();
         let dropped = cohort.difference(&survivors).cloned().collect();
         let message = SurvivorsMessage { session, survivors: survivors.clone() };
-        Ok((UnmaskServer::new(session, plan, roster, survivors, dropped, sum), message))
+        let binding = Binding::new(&model, &plan.digest(), roster.digest());
+        let confirmed = BTreeSet::new();
+        let received = BTreeMap::new();
+        let server = UnmaskServer {
+            session,
+            plan,
+            roster,
+            binding,
+            survivors,
+            dropped,
+            dealings,
+            confirmed,
+            sum,
+            received,
+        };
+        Ok((ConsistencyCheckServer::new(server), message))
     }
 }

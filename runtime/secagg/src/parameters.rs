@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{Layout, Plan, PlanError},
+    security::Security,
     transcript::{Transcript, domain},
 };
 
@@ -57,14 +58,67 @@ impl FromStr for Threshold {
     }
 }
 
+/// Among how many participants each secret is shared, and so with how many each is masked.
+///
+/// Serialized as an integer (a count), or as a float (a fraction).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NumShares {
+    /// So many neighbours. As many as there are participants, or more, is everybody.
+    Count(u32),
+    /// This part of the participants, in (0, 1], rounded up; 1.0 is everybody.
+    Fraction(f64),
+}
+
+impl Default for NumShares {
+    /// Everybody: SecAgg on the complete graph.
+    fn default() -> Self {
+        Self::Fraction(1.0)
+    }
+}
+
+impl NumShares {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for NumShares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Fraction(fraction) => write!(f, "{fraction:?}"),
+        }
+    }
+}
+
+/// A count such as `30`, or a fraction such as `0.1`.
+impl FromStr for NumShares {
+    type Err = PlanError;
+
+    fn from_str(text: &str) -> Result<Self, PlanError> {
+        if let Ok(count) = text.parse() {
+            return Ok(Self::Count(count));
+        }
+        match text.parse::<f64>() {
+            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => Ok(Self::Fraction(fraction)),
+            _ => Err(PlanError::NumSharesUnreadable { got: text.chars().take(40).collect() }),
+        }
+    }
+}
+
 /// The parameters of secure aggregation, with the defaults of the seed that this project covers.
 ///
 /// Nothing in them is secret; [`digest`](Self::digest) goes into every key. They are checked by [`plan`](Self::plan).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parameters {
+    #[serde(skip_serializing_if = "Security::is_default")]
+    security: Security,
     #[serde(skip_serializing_if = "Threshold::is_default")]
     reconstruction_threshold: Threshold,
+    #[serde(skip_serializing_if = "NumShares::is_default")]
+    num_shares: NumShares,
     max_weight: u64,
     clipping_range: f64,
     quantization_range: u64,
@@ -75,7 +129,9 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
+            security: Security::default(),
             reconstruction_threshold: Threshold::TwoThirds,
+            num_shares: NumShares::default(),
             max_weight: 1000,
             clipping_range: 8.0,
             quantization_range: 1 << 22,
@@ -91,10 +147,25 @@ impl Parameters {
         Self::default()
     }
 
+    /// Against whom the session is to hold; default a malicious server with a third of the participants.
+    #[must_use]
+    pub fn with_security(mut self, security: Security) -> Self {
+        self.security = security;
+        self
+    }
+
     /// How many participants must answer in the last round; default ⌊2N/3⌋ + 1.
     #[must_use]
     pub fn with_reconstruction_threshold(mut self, threshold: Threshold) -> Self {
         self.reconstruction_threshold = threshold;
+        self
+    }
+
+    /// Among how many each secret is shared; default everybody. With fewer (SecAgg+) each participant is masked with so
+    /// many neighbours in a random graph, and the threshold is counted among those.
+    #[must_use]
+    pub fn with_num_shares(mut self, num_shares: NumShares) -> Self {
+        self.num_shares = num_shares;
         self
     }
 
@@ -136,9 +207,19 @@ impl Parameters {
         self
     }
 
+    /// See [`with_security`](Self::with_security).
+    pub fn security(&self) -> Security {
+        self.security
+    }
+
     /// See [`with_reconstruction_threshold`](Self::with_reconstruction_threshold).
     pub fn reconstruction_threshold(&self) -> Threshold {
         self.reconstruction_threshold
+    }
+
+    /// See [`with_num_shares`](Self::with_num_shares).
+    pub fn num_shares(&self) -> NumShares {
+        self.num_shares
     }
 
     /// See [`with_max_weight`](Self::with_max_weight).
@@ -183,9 +264,21 @@ impl Parameters {
             Threshold::Count(count) => ("count", u64::from(count)),
             Threshold::Fraction(fraction) => ("fraction", fraction.to_bits()),
         };
+        let (shares_kind, num_shares) = match self.num_shares {
+            NumShares::Count(count) => ("count", u64::from(count)),
+            NumShares::Fraction(fraction) => ("fraction", fraction.to_bits()),
+        };
+        let (security, adversaries) = match self.security {
+            Security::SemiHonest => ("semi-honest", 0),
+            Security::Malicious { adversaries } => ("malicious", adversaries.to_bits()),
+        };
         Transcript::new(domain!("parameters"))
+            .text(security)
+            .int(adversaries)
             .text(kind)
             .int(threshold)
+            .text(shares_kind)
+            .int(num_shares)
             .int(self.max_weight)
             .int(self.clipping_range.to_bits())
             .int(self.quantization_range)
@@ -217,6 +310,7 @@ mod tests {
         assert_eq!(parameters.quantization_range(), 4_194_304);
         assert_eq!(parameters.modulus_range(), 4_294_967_296);
         assert_eq!(parameters.min_cohort(), 3);
+        assert_eq!(parameters.security(), Security::Malicious { adversaries: 1.0 / 3.0 });
     }
 
     #[test]
@@ -228,7 +322,14 @@ mod tests {
         assert_eq!(count.reconstruction_threshold(), Threshold::Count(4));
         let fraction: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 0.5}"#).unwrap();
         assert_eq!(fraction.reconstruction_threshold(), Threshold::Fraction(0.5));
-        for parameters in [count, fraction] {
+        let sparse: Parameters = serde_json::from_str(r#"{"num_shares": 12}"#).unwrap();
+        assert_eq!(sparse.num_shares(), NumShares::Count(12));
+        let curious: Parameters = serde_json::from_str(r#"{"security": "semi-honest"}"#).unwrap();
+        assert_eq!(curious.security(), Security::SemiHonest);
+        let tenth: Parameters =
+            serde_json::from_str(r#"{"security": {"malicious": {"adversaries": 0.1}}}"#).unwrap();
+        assert_eq!(tenth.security(), Security::Malicious { adversaries: 0.1 });
+        for parameters in [count, fraction, sparse, curious, tenth] {
             let text = serde_json::to_string(&parameters).unwrap();
             assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters);
         }
@@ -239,6 +340,10 @@ mod tests {
     fn digest_is_stable_and_depends_on_each_parameter() {
         let base = Parameters::new();
         let others = [
+            base.with_num_shares(NumShares::Count(2)),
+            base.with_num_shares(NumShares::Fraction(0.5)),
+            base.with_security(Security::SemiHonest),
+            base.with_security(Security::Malicious { adversaries: 0.1 }),
             base.with_max_weight(999),
             base.with_clipping_range(7.0),
             base.with_quantization_range(1 << 21),
@@ -256,6 +361,9 @@ mod tests {
     fn thresholds_are_read_as_written() {
         assert_eq!("3".parse(), Ok(Threshold::Count(3)));
         assert_eq!("0.6".parse(), Ok(Threshold::Fraction(0.6)));
+        assert_eq!("12".parse(), Ok(NumShares::Count(12)));
+        assert_eq!("1.0".parse(), Ok(NumShares::default()));
+        assert!("0.0".parse::<NumShares>().is_err() && "all".parse::<NumShares>().is_err());
         assert_eq!("1.0".parse(), Ok(Threshold::Fraction(1.0)));
         for text in ["", "-1", "1.5", "0.0", "NaN", "half"] {
             assert_eq!(

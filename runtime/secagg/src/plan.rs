@@ -5,14 +5,17 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 use crate::{
+    defences::{Defence, stands},
     entries::packed_bytes,
-    parameters::{Parameters, Threshold},
+    graph::degree,
+    parameters::{NumShares, Parameters, Threshold},
     quantize::{Input, InputError, Quantized, quantize},
+    security::{Security, colluding_neighbours, majority},
     transcript::{Transcript, domain},
 };
 
 /// `shamirsecretsharing` works over GF(2⁸): a share's position is a byte that is not 0.
-const MAX_CLIENTS: usize = 255;
+const MAX_SHARES: usize = 255;
 
 /// The largest modulus of this version: sums are kept in 32 bits an entry.
 const MAX_MODULUS: u64 = 1 << 32;
@@ -53,6 +56,8 @@ impl Layout {
 pub struct Plan {
     parameters: Parameters,
     clients: usize,
+    /// Among how many a secret is shared; all clients on the complete graph.
+    shares: usize,
     threshold: usize,
     layout: Layout,
     entries: usize,
@@ -66,19 +71,19 @@ pub struct Plan {
 impl Plan {
     pub(crate) fn new(parameters: Parameters, clients: usize, layout: Layout) -> Result<Self, PlanError> {
         let half = check_numbers(&parameters)?;
-        if clients > MAX_CLIENTS {
-            return Err(PlanError::TooManyClients { max: MAX_CLIENTS, got: clients });
-        }
+        let shares = num_shares(parameters.num_shares(), clients)?;
         if parameters.min_cohort() < 2 {
             return Err(PlanError::MinCohortBelowTwo { got: parameters.min_cohort() });
         }
         if clients < parameters.min_cohort() {
             return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
         }
-        let threshold = threshold(parameters.reconstruction_threshold(), clients)?;
+        let threshold = threshold(parameters.reconstruction_threshold(), shares)?;
         let bits = entry_bits(&parameters, clients)?;
         let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
-        Ok(Self { parameters, clients, threshold, layout, entries, half, bits })
+        let plan = Self { parameters, clients, shares, threshold, layout, entries, half, bits };
+        plan.check_adversaries()?;
+        Ok(plan)
     }
 
     /// The parameters that were checked.
@@ -91,14 +96,83 @@ impl Plan {
         self.clients
     }
 
-    /// t: how many participants must answer in the last round. Fewer can neither finish a session nor open anything.
+    /// Among how many participants each secret is shared: all, or so many neighbours (SecAgg+).
+    pub fn shares(&self) -> usize {
+        self.shares
+    }
+
+    /// Whether everybody is everybody's neighbour. The owner of a seed keeps a share of it then, and only then.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.shares >= self.clients
+    }
+
+    /// t: how many of those who hold shares must answer in the last round. Fewer can neither finish a session nor open
+    /// anything.
     pub fn threshold(&self) -> usize {
         self.threshold
     }
 
-    /// The smallest set of participants whose sum may be known.
+    /// The smallest threshold that holds with so many in the roster, of whom so many work for the server.
+    pub(crate) fn required_threshold(&self, members: usize, colluders: usize) -> usize {
+        let (holders, colluders) = self.holders(members, colluders);
+        majority(holders, colluders)
+    }
+
+    /// Among how many a secret is shared in such a roster, and how many of those work for the server at most.
+    fn holders(&self, members: usize, colluders: usize) -> (usize, usize) {
+        if self.is_complete() {
+            return (members, colluders);
+        }
+        let holders = degree(members, self.shares);
+        (holders, colluding_neighbours(members, colluders, holders))
+    }
+
+    /// Against a malicious server: a sum needs two honest inputs to hide in, and two different sets of survivors must
+    /// not both find t answers (`SECURITY.md`, rows 3 and 10).
+    fn check_adversaries(&self) -> Result<(), PlanError> {
+        let (security, clients) = (self.security(), self.clients);
+        if !security.is_malicious() {
+            return Ok(());
+        }
+        let adversaries = security.adversaries();
+        if !(0.0..1.0).contains(&adversaries) {
+            return Err(PlanError::AdversariesOutOfRange { got: adversaries });
+        }
+        let colluders = self.colluders();
+        let needed = self.min_cohort();
+        if needed > clients {
+            return Err(PlanError::TooFewHonest { clients, colluders, needed });
+        }
+        // One dropout can make an even roster odd, and an odd number of neighbours one more.
+        let [all, one_less] =
+            [clients, clients.saturating_sub(1)].map(|members| self.holders(members, colluders));
+        let (holders, colluders) = if self.is_complete() { all } else { all.max(one_less) };
+        let required = majority(holders, colluders);
+        if self.threshold < required && stands(Defence::Majority) {
+            return Err(PlanError::ThresholdForCuriousServer {
+                holders,
+                colluders,
+                required,
+                got: self.threshold,
+            });
+        }
+        Ok(())
+    }
+
+    /// Against whom the session is to hold.
+    pub fn security(&self) -> Security {
+        self.parameters.security()
+    }
+
+    /// How many of the invited may work for the server, if nobody else is enrolled.
+    pub(crate) fn colluders(&self) -> usize {
+        self.security().colluders(self.clients)
+    }
+
+    /// The smallest set of participants whose sum may be known: `min_cohort` of the parameters, and against a
+    /// malicious server two more than may work for it.
     pub fn min_cohort(&self) -> usize {
-        self.parameters.min_cohort()
+        min_cohort(&self.parameters, self.clients)
     }
 
     /// The shape of each input.
@@ -132,6 +206,7 @@ impl Plan {
         Transcript::new(domain!("plan"))
             .bytes(&self.parameters.digest())
             .int(self.clients as u64)
+            .int(self.shares as u64)
             .int(self.threshold as u64)
             .int(self.layout.scalars as u64)
             .int(self.layout.vector as u64)
@@ -217,12 +292,40 @@ fn threshold(threshold: Threshold, clients: usize) -> Result<usize, PlanError> {
     }
 }
 
+fn min_cohort(parameters: &Parameters, clients: usize) -> usize {
+    parameters.min_cohort().max(parameters.security().colluders(clients).saturating_add(2))
+}
+
+/// Among how many a secret is shared, checked against what the field can hold.
+fn num_shares(shares: NumShares, clients: usize) -> Result<usize, PlanError> {
+    let count = match shares {
+        NumShares::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+        NumShares::Fraction(fraction) => {
+            if !(fraction > 0.0 && fraction <= 1.0) {
+                return Err(PlanError::FractionOutOfRange { got: fraction });
+            }
+            (fraction * clients as f64 - 1e-9).ceil() as usize
+        }
+    };
+    if count >= clients {
+        if clients > MAX_SHARES {
+            return Err(PlanError::TooManyClients { max: MAX_SHARES, got: clients });
+        }
+        return Ok(clients);
+    }
+    // An odd number of neighbours becomes one more where the number of members is odd.
+    if count >= MAX_SHARES {
+        return Err(PlanError::TooManyShares { max: MAX_SHARES.saturating_sub(1), got: count });
+    }
+    Ok(count)
+}
+
 /// ⌈log₂(N·R)⌉, refused above the ceiling. A sum is at most N·(R − 1), so it fits.
 fn entry_bits(parameters: &Parameters, clients: usize) -> Result<u32, PlanError> {
     let per_client = parameters.max_weight().max(parameters.quantization_range().saturating_sub(1));
     let values = per_client.saturating_add(1);
     let sums = u128::from(values).saturating_mul(clients as u128);
-    if sums > u128::from(parameters.modulus_range()) {
+    if sums > u128::from(parameters.modulus_range()) && stands(Defence::NoOverflow) {
         return Err(PlanError::Overflow {
             clients,
             largest_cohort: parameters.modulus_range().checked_div(values).unwrap_or(0),
@@ -230,7 +333,8 @@ fn entry_bits(parameters: &Parameters, clients: usize) -> Result<u32, PlanError>
             modulus: parameters.modulus_range(),
         });
     }
-    Ok(sums.next_power_of_two().trailing_zeros())
+    // A sum above the ceiling wraps around: only where the refusal is left out for a test.
+    Ok(sums.next_power_of_two().trailing_zeros().min(parameters.modulus_range().trailing_zeros()))
 }
 
 /// Why there is no plan. Each message says what would do.
@@ -255,13 +359,27 @@ pub enum PlanError {
     /// More clients than shares.
     #[error(
         "{got} clients, and secret sharing on the complete graph serves at most {max} \
-         (the Shamir package shares over bytes); split them into several groups"
+         (the Shamir package shares over bytes); set num-shares to fewer neighbours"
     )]
     TooManyClients {
         /// The limit.
         max: usize,
         /// Clients asked for.
         got: usize,
+    },
+    /// More neighbours than shares.
+    #[error("num-shares {got}, and secret sharing serves at most {max} neighbours; use fewer")]
+    TooManyShares {
+        /// The limit.
+        max: usize,
+        /// The parameter as a count.
+        got: usize,
+    },
+    /// A text that is no number of shares.
+    #[error("'{got}' is no number of shares; write a count such as 30, or a fraction such as 0.1")]
+    NumSharesUnreadable {
+        /// The text's start.
+        got: String,
     },
     /// Fewer clients than the smallest cohort.
     #[error("{got} clients, and min-cohort is {min_cohort}; invite more, or lower min-cohort openly")]
@@ -279,7 +397,7 @@ pub enum PlanError {
     },
     /// One participant alone could open every mask.
     #[error(
-        "a threshold of {got} for {clients} clients: below 2 a single participant opens every mask; use 2 or more"
+        "a threshold of {got} with {clients} shares: below 2 a single participant opens every mask; use 2 or more"
     )]
     ThresholdBelowTwo {
         /// The threshold as a count.
@@ -288,11 +406,11 @@ pub enum PlanError {
         clients: usize,
     },
     /// No set of clients can meet the threshold.
-    #[error("a threshold of {got} for {clients} clients can never be met; use at most {clients}")]
+    #[error("a threshold of {got} with {clients} shares can never be met; use at most {clients}")]
     ThresholdAboveClients {
         /// The threshold as a count.
         got: usize,
-        /// Clients asked for.
+        /// Among how many a secret is shared.
         clients: usize,
     },
     /// A fraction outside (0, 1].
@@ -300,6 +418,47 @@ pub enum PlanError {
     FractionOutOfRange {
         /// The fraction.
         got: f64,
+    },
+    /// A part of adversaries outside [0, 1).
+    #[error("{got} of the participants on the server's side; a part is at least 0 and below 1")]
+    AdversariesOutOfRange {
+        /// The parameter.
+        got: f64,
+    },
+    /// So many may work for the server that no sum hides an honest input.
+    #[error(
+        "of {clients} clients {colluders} may work for the server, and then a sum must be over at least {needed}; \
+         invite more, assume fewer adversaries, or trust the server openly with security = semi-honest"
+    )]
+    TooFewHonest {
+        /// Clients asked for.
+        clients: usize,
+        /// How many may work for the server.
+        colluders: usize,
+        /// The smallest cohort that would do.
+        needed: usize,
+    },
+    /// A threshold with which a server could have two different sets of survivors unmasked.
+    #[error(
+        "a threshold of {got} holds against a curious server only: with {colluders} of the {holders} who hold shares on \
+         a malicious server's side it must be more than half of {holders} + {colluders}; use {required} or more (and \
+         num-shares above that), assume fewer adversaries, or trust the server openly with security = semi-honest"
+    )]
+    ThresholdForCuriousServer {
+        /// Among how many a secret is shared.
+        holders: usize,
+        /// How many of them may work for the server, but for a chance of 2⁻⁴⁰ where the graph is random.
+        colluders: usize,
+        /// The smallest threshold that would do.
+        required: usize,
+        /// The threshold as a count.
+        got: usize,
+    },
+    /// A text that is no security setting.
+    #[error("'{got}' is no security setting; write semi-honest, malicious, or malicious:0.1")]
+    SecurityUnreadable {
+        /// The text's start.
+        got: String,
     },
     /// A text that is neither a count nor a fraction.
     #[error("'{got}' is no threshold; write a count such as 3, or a fraction such as 0.6")]
@@ -346,11 +505,17 @@ impl PlanError {
         match self {
             Self::Overflow { .. } => "sum-can-overflow",
             Self::TooManyClients { .. } => "too-many-clients",
+            Self::TooManyShares { .. } => "too-many-shares",
+            Self::NumSharesUnreadable { .. } => "num-shares-unreadable",
             Self::TooFewClients { .. } => "too-few-clients",
             Self::MinCohortBelowTwo { .. } => "min-cohort-below-two",
             Self::ThresholdBelowTwo { .. } => "threshold-below-two",
             Self::ThresholdAboveClients { .. } => "threshold-above-clients",
             Self::FractionOutOfRange { .. } => "fraction-out-of-range",
+            Self::AdversariesOutOfRange { .. } => "adversaries-out-of-range",
+            Self::TooFewHonest { .. } => "too-few-honest",
+            Self::ThresholdForCuriousServer { .. } => "threshold-for-curious-server",
+            Self::SecurityUnreadable { .. } => "security-unreadable",
             Self::ThresholdUnreadable { .. } => "threshold-unreadable",
             Self::ModulusNotAPowerOfTwo { .. } => "modulus-not-a-power-of-two",
             Self::QuantizationRange { .. } => "quantization-range",
@@ -379,7 +544,10 @@ mod tests {
 
     #[test]
     fn threshold_as_count_or_fraction() {
-        let with = |threshold| Parameters::new().with_reconstruction_threshold(threshold);
+        let with = |threshold| {
+            let parameters = Parameters::new().with_security(Security::SemiHonest);
+            parameters.with_reconstruction_threshold(threshold)
+        };
         assert_eq!(plan(with(Threshold::Count(2)), 5).unwrap().threshold(), 2);
         assert_eq!(plan(with(Threshold::Fraction(0.5)), 5).unwrap().threshold(), 3);
         assert_eq!(plan(with(Threshold::Fraction(0.07)), 100).unwrap().threshold(), 7);
@@ -470,6 +638,91 @@ mod tests {
             let error = plan(Parameters::new().with_min_cohort(min_cohort), 5).unwrap_err();
             assert_eq!(error, PlanError::MinCohortBelowTwo { got: min_cohort });
         }
+    }
+
+    #[test]
+    fn row_03_a_threshold_for_a_curious_server_is_refused_with_what_would_do() {
+        let with = |adversaries, threshold| {
+            let parameters = Parameters::new().with_security(Security::Malicious { adversaries });
+            parameters.with_reconstruction_threshold(threshold)
+        };
+        // The default threshold is made for a third.
+        for clients in 3..=255 {
+            plan(with(1.0 / 3.0, Threshold::TwoThirds), clients).unwrap();
+        }
+        let error = plan(with(0.2, Threshold::Count(12)), 20).unwrap_err();
+        let refused =
+            PlanError::ThresholdForCuriousServer { holders: 20, colluders: 4, required: 13, got: 12 };
+        assert_eq!(error, refused);
+        assert!(error.to_string().contains("use 13 or more"), "{error}");
+        plan(with(0.2, Threshold::Count(13)), 20).unwrap();
+        assert_eq!(
+            plan(with(0.5, Threshold::TwoThirds), 100).unwrap_err().code(),
+            "threshold-for-curious-server"
+        );
+        for adversaries in [-0.1, 1.0, f64::NAN] {
+            let error = plan(with(adversaries, Threshold::TwoThirds), 9).unwrap_err();
+            assert_eq!(error.code(), "adversaries-out-of-range");
+        }
+    }
+
+    #[test]
+    fn sparse_plans_count_the_threshold_among_neighbours() {
+        let with = |security, shares, threshold| {
+            let parameters = Parameters::new().with_security(security).with_num_shares(shares);
+            parameters.with_reconstruction_threshold(threshold)
+        };
+        let sparse =
+            plan(with(Security::SemiHonest, NumShares::Count(30), Threshold::Count(17)), 1000).unwrap();
+        assert_eq!((sparse.shares(), sparse.threshold(), sparse.is_complete()), (30, 17, false));
+        let fraction =
+            plan(with(Security::SemiHonest, NumShares::Fraction(0.1), Threshold::TwoThirds), 200).unwrap();
+        assert_eq!((fraction.shares(), fraction.threshold()), (20, 14));
+        let all = plan(with(Security::SemiHonest, NumShares::Count(99), Threshold::TwoThirds), 7).unwrap();
+        assert!(all.is_complete());
+        let code = |shares, threshold, clients| {
+            plan(with(Security::SemiHonest, shares, threshold), clients).unwrap_err().code()
+        };
+        assert_eq!(code(NumShares::Count(10), Threshold::Count(11), 100), "threshold-above-clients");
+        assert_eq!(code(NumShares::Count(255), Threshold::TwoThirds, 1000), "too-many-shares");
+        assert_eq!(code(NumShares::Fraction(0.0), Threshold::TwoThirds, 1000), "fraction-out-of-range");
+        assert_eq!(code(NumShares::Count(0), Threshold::TwoThirds, 10), "threshold-below-two");
+    }
+
+    /// 16 neighbours with t = 11 are what Bell et al.'s bounds give for 100 clients with 0.05 adversaries.
+    #[test]
+    fn row_03_sparse_thresholds_hold_against_the_colluding_neighbours() {
+        let with = |shares, threshold| {
+            let security = Security::Malicious { adversaries: 0.05 };
+            let parameters = Parameters::new().with_security(security);
+            parameters
+                .with_num_shares(NumShares::Count(shares))
+                .with_reconstruction_threshold(Threshold::Count(threshold))
+        };
+        plan(with(16, 11), 100).unwrap();
+        let error = plan(with(16, 10), 100).unwrap_err();
+        let refused =
+            PlanError::ThresholdForCuriousServer { holders: 16, colluders: 5, required: 11, got: 10 };
+        assert_eq!(error, refused);
+        // 15 each is impossible for 99 members: it would be 16 then.
+        assert_eq!(plan(with(15, 10), 100).unwrap_err().code(), "threshold-for-curious-server");
+    }
+
+    /// Two participants: with nobody on the server's side t = 2 does, with one of them there is nothing to protect.
+    #[test]
+    fn row_10_a_sum_hides_in_two_honest_inputs() {
+        let two = |adversaries| {
+            let security = Security::Malicious { adversaries };
+            plan(Parameters::new().with_min_cohort(2).with_security(security), 2)
+        };
+        for adversaries in [0.0, 1.0 / 3.0, 0.49] {
+            assert_eq!(two(adversaries).unwrap().threshold(), 2);
+        }
+        let error = two(0.5).unwrap_err();
+        assert_eq!(error, PlanError::TooFewHonest { clients: 2, colluders: 1, needed: 3 });
+        assert!(error.to_string().contains("semi-honest"), "{error}");
+        let plan = plan(Parameters::new(), 30).unwrap();
+        assert_eq!((plan.colluders(), plan.min_cohort()), (10, 12));
     }
 
     #[test]

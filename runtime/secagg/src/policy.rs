@@ -2,19 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::security::Security;
+
 /// A site's own limits. The plan comes from the server's side; this does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientPolicy {
     min_cohort: usize,
     min_threshold: usize,
+    min_security: Security,
     allow_remasking: bool,
 }
 
 impl Default for ClientPolicy {
-    /// Cohorts of at least 3, thresholds of at least 2, no input masked twice.
+    /// Cohorts of at least 3, thresholds of at least 2, a malicious server with a third of the enrolled on its side, no
+    /// input masked twice.
     fn default() -> Self {
-        Self { min_cohort: 3, min_threshold: 2, allow_remasking: false }
+        Self { min_cohort: 3, min_threshold: 2, min_security: Security::default(), allow_remasking: false }
     }
 }
 
@@ -30,6 +34,15 @@ impl ClientPolicy {
     #[must_use]
     pub fn with_min_threshold(mut self, min_threshold: usize) -> Self {
         self.min_threshold = min_threshold;
+        self
+    }
+
+    /// The weakest setting in which this site takes part. [`SemiHonest`](Security::SemiHonest) accepts sessions
+    /// without signatures, and with that trusts the server. Of two parts of adversaries, the plan's and this one, the
+    /// larger counts.
+    #[must_use]
+    pub fn with_min_security(mut self, min_security: Security) -> Self {
+        self.min_security = min_security;
         self
     }
 
@@ -49,6 +62,11 @@ impl ClientPolicy {
     /// See [`with_min_threshold`](Self::with_min_threshold).
     pub fn min_threshold(&self) -> usize {
         self.min_threshold
+    }
+
+    /// See [`with_min_security`](Self::with_min_security).
+    pub fn min_security(&self) -> Security {
+        self.min_security
     }
 
     /// See [`with_allow_remasking`](Self::with_allow_remasking).

@@ -1,19 +1,19 @@
 //! Shares sealed to one recipient, with AES-SIV (RFC 5297).
 //!
 //! Each direction, kind and session has a key of its own and seals one message with it; the associated data repeats
-//! what the message is for and adds the roster.
+//! what the message is for and adds the roster. Sealed is a share and the nonce of its commitment.
 
 use std::fmt;
 
 use aes_siv::{KeyInit as _, siv::Aes256Siv};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
+    commitment::Opening,
     error::Error,
     session::Session,
-    shamir::Share,
     transcript::{Transcript, domain},
 };
 
@@ -41,26 +41,26 @@ impl fmt::Display for ShareKind {
     }
 }
 
-/// A share that only its recipient can open: a 16-byte tag and 32 bytes.
+/// A share that only its recipient can open: a 16-byte tag, the share and a nonce.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SealedShare(ByteArray<48>);
+pub struct SealedShare(ByteArray<80>);
 
 impl SealedShare {
     /// Ciphertext that was made elsewhere.
-    pub fn from_bytes(bytes: [u8; 48]) -> Self {
+    pub fn from_bytes(bytes: [u8; 80]) -> Self {
         Self(ByteArray::new(bytes))
     }
 
     /// The ciphertext.
-    pub fn as_bytes(&self) -> &[u8; 48] {
+    pub fn as_bytes(&self) -> &[u8; 80] {
         &self.0
     }
 }
 
 impl fmt::Debug for SealedShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealedShare(48 bytes)")
+        f.write_str("SealedShare(80 bytes)")
     }
 }
 
@@ -85,27 +85,28 @@ impl Purpose<'_> {
     }
 }
 
-pub(crate) fn seal(key: &[u8; 64], purpose: &Purpose<'_>, share: &Share) -> Result<SealedShare, Error> {
-    let sealed = Aes256Siv::new(key.into())
-        .encrypt([purpose.associated_data().as_bytes()], share.as_bytes())
-        .ok()
-        .and_then(|sealed| <[u8; 48]>::try_from(sealed).ok());
+pub(crate) fn seal(key: &[u8; 64], purpose: &Purpose<'_>, opening: &Opening) -> Result<SealedShare, Error> {
+    let sealed = encrypt(key, purpose, &*opening.to_bytes()).and_then(|sealed| sealed.try_into().ok());
     sealed.map(SealedShare::from_bytes).ok_or(Error::Internal { operation: "sealing" })
 }
 
-pub(crate) fn open(key: &[u8; 64], purpose: &Purpose<'_>, sealed: &SealedShare) -> Result<Share, Error> {
-    let failed = || Error::ShareNotOpened {
+pub(crate) fn open(key: &[u8; 64], purpose: &Purpose<'_>, sealed: &SealedShare) -> Result<Opening, Error> {
+    let opened = decrypt(key, purpose, sealed.as_bytes());
+    let opened = opened.as_ref().and_then(|opened| <&[u8; 64]>::try_from(opened.as_slice()).ok());
+    opened.map(Opening::from_bytes).ok_or_else(|| Error::ShareNotOpened {
         from: purpose.from.to_owned(),
         to: purpose.to.to_owned(),
         kind: purpose.kind,
-    };
-    let opened =
-        Aes256Siv::new(key.into()).decrypt([purpose.associated_data().as_bytes()], sealed.as_bytes());
-    let opened = Zeroizing::new(opened.map_err(|_| failed())?);
-    let mut bytes = <[u8; 32]>::try_from(opened.as_slice()).map_err(|_| failed())?;
-    let share = Share::from_bytes(bytes);
-    bytes.zeroize();
-    Ok(share)
+    })
+}
+
+fn encrypt(key: &[u8; 64], purpose: &Purpose<'_>, plaintext: &[u8]) -> Option<Vec<u8>> {
+    Aes256Siv::new(key.into()).encrypt([purpose.associated_data().as_bytes()], plaintext).ok()
+}
+
+fn decrypt(key: &[u8; 64], purpose: &Purpose<'_>, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let opened = Aes256Siv::new(key.into()).decrypt([purpose.associated_data().as_bytes()], sealed);
+    opened.ok().map(Zeroizing::new)
 }
 
 #[cfg(test)]
@@ -138,16 +139,16 @@ mod tests {
         let v: Vectors = vectors::read(include_str!("vectors/sealing.json"));
         let session = Session::new(vectors::bytes(&v.session_id), v.round).with_attempt(v.attempt);
         let (key, roster) = (vectors::bytes(&v.key), vectors::bytes(&v.roster));
-        let share = Share::from_bytes(vectors::bytes(&v.share));
+        let share: [u8; 32] = vectors::bytes(&v.share);
         assert_eq!(v.cases.len(), 2);
         for case in v.cases {
             let kind =
                 [ShareKind::Seed, ShareKind::MaskingKey].into_iter().find(|k| k.name() == case.kind).unwrap();
             let purpose = Purpose { session: &session, from: &v.from, to: &v.to, kind, roster: &roster };
             assert_eq!(vectors::hex(purpose.associated_data().as_bytes()), case.associated_data);
-            let sealed = seal(&key, &purpose, &share).unwrap();
-            assert_eq!(vectors::hex(sealed.as_bytes()), case.sealed);
-            assert_eq!(open(&key, &purpose, &sealed).unwrap(), share);
+            let sealed = encrypt(&key, &purpose, &share).unwrap();
+            assert_eq!(vectors::hex(&sealed), case.sealed);
+            assert_eq!(decrypt(&key, &purpose, &sealed).unwrap().as_slice(), share);
         }
     }
 
@@ -156,7 +157,8 @@ mod tests {
         let (session, roster, key) = (Session::new([1; 32], 1), [2; 32], [3; 64]);
         let purpose =
             Purpose { session: &session, from: "a", to: "b", kind: ShareKind::Seed, roster: &roster };
-        let sealed = seal(&key, &purpose, &Share::from_bytes([4; 32])).unwrap();
+        let opening = Opening::from_bytes(&[4; 64]);
+        let sealed = seal(&key, &purpose, &opening).unwrap();
         let (later, retry, elsewhere) =
             (session.with_round(2), session.with_attempt(1), Session::new([9; 32], 1));
         let wrong = [
@@ -175,12 +177,12 @@ mod tests {
             assert!(error.culprits().is_empty(), "a failed opening proves nobody guilty");
         }
         let mut bytes = *sealed.as_bytes();
-        for position in [0, 15, 16, 47] {
+        for position in [0, 15, 16, 79] {
             bytes[position] ^= 1;
             assert!(open(&key, &purpose, &SealedShare::from_bytes(bytes)).is_err());
             bytes[position] ^= 1;
         }
         assert!(open(&[0; 64], &purpose, &sealed).is_err());
-        assert!(open(&key, &purpose, &sealed).is_ok());
+        assert_eq!(open(&key, &purpose, &sealed).unwrap(), opening);
     }
 }

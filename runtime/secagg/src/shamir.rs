@@ -6,16 +6,13 @@
 //! other shares are interpolated. The package interpolates at 0 only; in characteristic 2 moving every point by `x`
 //! moves the polynomial, so its value at `x` is the interpolation at 0 of the points moved by `x`.
 //!
-//! A share has no tag: shares of a masking key are checked against the advertised public key, and shares of a seed
-//! against each other where more than t were given.
+//! A share has no tag. Its sharer commits to it, and to the secret: see [`commitment`](crate::commitment).
 
 use std::fmt;
 
 use rand::TryRng as _;
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteArray;
 use shamirsecretsharing::hazmat::combine_keyshares;
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::Error;
 
@@ -31,42 +28,11 @@ impl Share {
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-
-    /// The one way in which a share becomes a message.
-    pub(crate) fn reveal(&self) -> RevealedShare {
-        RevealedShare(ByteArray::new(*self.0))
-    }
 }
 
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Share(redacted)")
-    }
-}
-
-/// A share that its holder gave to the server in round 4. `Debug` does not show it, and it is zeroized on drop: with
-/// t of them a mask is open.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RevealedShare(ByteArray<32>);
-
-impl RevealedShare {
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl Drop for RevealedShare {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
-    }
-}
-
-impl ZeroizeOnDrop for RevealedShare {}
-
-impl fmt::Debug for RevealedShare {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RevealedShare(redacted)")
     }
 }
 
@@ -192,7 +158,7 @@ mod tests {
     #[test]
     fn debug_is_redacted() {
         let share = Share::from_bytes([0xee; 32]);
-        assert_eq!(format!("{share:?} {:?}", share.reveal()), "Share(redacted) RevealedShare(redacted)");
+        assert_eq!(format!("{share:?}"), "Share(redacted)");
     }
 
     /// A sharing and some of its positions.

@@ -1,62 +1,59 @@
-//! Round 1: every client splits its two secrets among all members, each share sealed to its holder; the server passes
+//! Round 1: every client splits its two secrets among its neighbours, each share sealed to its holder; the server passes
 //! them on unopened (Bonawitz et al., CCS 2017, fig. 4, round 1).
 //!
 //! The secrets are the self-mask seed `b` and the masking private key `s`. The server learns one of them in round 4,
-//! so they are shared independently. A client keeps the share of its own `b`, and no share of its own `s`.
+//! so they are shared independently. On the complete graph a client keeps a share of its own `b`, so that the smallest
+//! cohorts can finish; on a sparse one it keeps none, and never one of its own `s`.
+//!
+//! What a client deals it commits to, and signs where the server is not trusted: see [`commitment`](crate::commitment).
+//! The server verifies before it passes anything on, so that a bad signature at a recipient names the server.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
 use crate::{
-    advertise_keys::AdvertiseKeysMessage,
-    cohort::{Site, check_names, check_sender, check_size, missing},
+    cohort::{Site, check_holders, check_names, check_sender, check_size, missing},
+    commitment::{Commitment, Opening, tree},
     derive::sealing_key,
     error::{Error, Stage},
+    freeze_roster::{FrozenRosterMessage, check_frozen},
+    identity::{Signature, Signed},
     keys::PrivateKey,
     masked_input::MaskedInputServer,
     plan::Plan,
     receive_shares::ReceiveSharesClient,
     redacted::redacted_debug,
-    roster::{Member, Roster, RosterMessage},
+    roster::Roster,
     sealing::{Purpose, SealedShare, ShareKind, seal},
     session::Session,
     shamir::{Share, split},
+    transcript::{Transcript, domain},
 };
 
 const STAGE: Stage = Stage::ShareKeys;
 
-/// A client that advertised its keys and waits for the roster. Secret: it holds both private keys.
+/// A client that signed the roster and waits for what the others revealed. Secret: it holds both private keys.
 pub struct ShareKeysClient {
-    site: Site,
-    sealing: PrivateKey,
-    masking: PrivateKey,
-    advertised: AdvertiseKeysMessage,
+    pub(crate) site: Site,
+    pub(crate) sealing: PrivateKey,
+    pub(crate) masking: PrivateKey,
+    pub(crate) roster: Roster,
 }
 
 redacted_debug!(ShareKeysClient, site.session);
 
 impl ShareKeysClient {
-    pub(crate) fn new(
-        site: Site,
-        sealing: PrivateKey,
-        masking: PrivateKey,
-        advertised: &AdvertiseKeysMessage,
-    ) -> Self {
-        Self { site, sealing, masking, advertised: advertised.clone() }
-    }
-
-    /// Checks the roster, and shares both secrets with everybody in it.
+    /// Checks that the others froze the same roster, and shares both secrets with its neighbours.
     pub fn share_keys(
         self,
-        message: &RosterMessage,
+        message: &FrozenRosterMessage,
     ) -> Result<(ReceiveSharesClient, ShareKeysMessage), Error> {
-        let Self { site, sealing, masking, advertised } = self;
-        let roster = Roster::check(message, &site.session, &site.plan)?;
-        let me = own_entry(&site, &advertised, &roster)?.index;
-        site.check_size(STAGE, roster.len(), std::iter::empty())?;
+        let Self { site, sealing, masking, roster } = self;
+        let roster = check_frozen(&site, roster, message)?;
 
         let mut seed = Zeroizing::new([0; 32]);
         rand::rngs::SysRng.try_fill_bytes(seed.as_mut()).map_err(|_| Error::NoEntropy)?;
@@ -64,9 +61,9 @@ impl ShareKeysClient {
         let key_shares = split_for(&site, &roster, &masking.to_bytes())?;
 
         let mut shares = BTreeMap::new();
-        for (name, member) in roster.others(&site.name) {
+        for (name, member) in roster.neighbours(&site.name) {
             let agreed = sealing.agree(&member.sealing_key);
-            let seal_one = |kind, shares: &[Share]| {
+            let seal_one = |kind, shares: &[Share]| -> Result<_, Error> {
                 let key = sealing_key(&agreed, &site.session, &site.name, name, kind)?;
                 let purpose = Purpose {
                     session: &site.session,
@@ -75,55 +72,159 @@ impl ShareKeysClient {
                     kind,
                     roster: roster.digest(),
                 };
-                seal(&key, &purpose, share_of(shares, member.index)?)
+                let opening =
+                    Opening::new(share_of(shares, roster.share_position(&site.name, name))?.clone())?;
+                Ok((seal(&key, &purpose, &opening)?, opening.commitment(&purpose)))
             };
-            let sealed = SealedShares {
-                seed: seal_one(ShareKind::Seed, &seed_shares)?,
-                masking_key: seal_one(ShareKind::MaskingKey, &key_shares)?,
-            };
+            let (seed, seed_commitment) = seal_one(ShareKind::Seed, &seed_shares)?;
+            let (masking_key, masking_key_commitment) = seal_one(ShareKind::MaskingKey, &key_shares)?;
+            let sealed = SealedShares { seed, masking_key, seed_commitment, masking_key_commitment };
             shares.insert(name.clone(), sealed);
         }
-        let own_seed_share = share_of(&seed_shares, me)?.clone();
-        let message = ShareKeysMessage { session: site.session, shares };
+        let own_position = roster.share_position(&site.name, &site.name);
+        let own_seed_share = match own_position {
+            Some(_) => Some(Opening::new(share_of(&seed_shares, own_position)?.clone())?),
+            None => None,
+        };
+        let own = own_purpose(&site.session, &site.name, roster.digest());
+        let signature = site.identity.as_ref().map(|identity| {
+            identity.sign(&dealing_statement(&site.session, roster.digest(), &site.name, &leaves(&shares)))
+        });
+        let message = ShareKeysMessage {
+            session: site.session,
+            seed_commitment: Commitment::to_seed(&site.session, &site.name, &seed),
+            own_commitment: own_seed_share.as_ref().map(|share| share.commitment(&own)),
+            shares,
+            signature,
+        };
         Ok((ReceiveSharesClient { site, sealing, masking, roster, seed, own_seed_share }, message))
     }
 }
 
-/// A roster without this client, or with keys that it did not make, is not one to share secrets with.
-fn own_entry<'a>(
-    site: &Site,
-    advertised: &AdvertiseKeysMessage,
-    roster: &'a Roster,
-) -> Result<&'a Member, Error> {
-    let own = roster.get(&site.name).ok_or_else(|| Error::NotInRoster { client: site.name.clone() })?;
-    let unchanged = own.sealing_key.encoded() == advertised.sealing_key
-        && own.masking_key.encoded() == advertised.masking_key;
-    if unchanged { Ok(own) } else { Err(Error::OwnKeysReplaced { client: site.name.clone() }) }
-}
-
 fn split_for(site: &Site, roster: &Roster, secret: &[u8; 32]) -> Result<Vec<Share>, Error> {
     let byte = |number: usize| u8::try_from(number).map_err(|_| Error::Internal { operation: "share count" });
-    split(secret, byte(roster.len())?, byte(site.plan.threshold())?)
+    split(secret, byte(roster.shares(&site.name))?, byte(site.plan.threshold())?)
 }
 
 /// Positions count from 1.
-fn share_of(shares: &[Share], index: u8) -> Result<&Share, Error> {
-    let position = usize::from(index).checked_sub(1);
+fn share_of(shares: &[Share], position: Option<u8>) -> Result<&Share, Error> {
+    let position = position.and_then(|position| usize::from(position).checked_sub(1));
     position.and_then(|position| shares.get(position)).ok_or(Error::Internal { operation: "share position" })
 }
 
-/// The two shares that one client gives another.
+/// The share of its own `b` that a client keeps.
+pub(crate) fn own_purpose<'a>(session: &'a Session, name: &'a str, roster: &'a [u8; 32]) -> Purpose<'a> {
+    Purpose { session, from: name, to: name, kind: ShareKind::Seed, roster }
+}
+
+/// What a sharer signs: the root over all that it deals.
+fn dealing_statement(session: &Session, roster: &[u8; 32], from: &str, leaves: &[tree::Node]) -> Transcript {
+    root_statement(session, roster, from, leaves.len(), &tree::root(leaves))
+}
+
+fn root_statement(
+    session: &Session,
+    roster: &[u8; 32],
+    from: &str,
+    count: usize,
+    root: &tree::Node,
+) -> Transcript {
+    Transcript::new(domain!("signature/share-keys"))
+        .session(session)
+        .bytes(roster)
+        .text(from)
+        .int(count as u64)
+        .bytes(root)
+}
+
+/// In the order of the recipients' names.
+fn leaves(shares: &BTreeMap<String, SealedShares>) -> Vec<tree::Node> {
+    shares.iter().map(|(to, sealed)| sealed.leaf(to)).collect()
+}
+
+/// The two shares that one client gives another, and what it commits to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedShares {
     pub(crate) seed: SealedShare,
     pub(crate) masking_key: SealedShare,
+    pub(crate) seed_commitment: Commitment,
+    pub(crate) masking_key_commitment: Commitment,
 }
 
-/// A client's sealed shares, by recipient.
+impl SealedShares {
+    fn leaf(&self, to: &str) -> tree::Node {
+        Transcript::new(domain!("tree-leaf"))
+            .text(to)
+            .bytes(self.seed.as_bytes())
+            .bytes(self.masking_key.as_bytes())
+            .bytes(self.seed_commitment.as_bytes())
+            .bytes(self.masking_key_commitment.as_bytes())
+            .hash()
+    }
+}
+
+/// A client's sealed shares, by recipient, with its commitments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareKeysMessage {
     pub(crate) session: Session,
+    pub(crate) seed_commitment: Commitment,
+    /// To the share of `b` that the client keeps, on the complete graph.
+    pub(crate) own_commitment: Option<Commitment>,
     pub(crate) shares: BTreeMap<String, SealedShares>,
+    pub(crate) signature: Option<Signature>,
+}
+
+/// What one client dealt another, with the proof that it did: nothing where nothing is signed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DealtShares {
+    pub(crate) sealed: SealedShares,
+    pub(crate) signature: Option<Signature>,
+    pub(crate) path: Vec<ByteArray<32>>,
+}
+
+impl fmt::Debug for DealtShares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DealtShares")
+            .field("sealed", &self.sealed)
+            .field("signature", &self.signature)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DealtShares {
+    /// Whether `from` signed them for this recipient, which is at `position` of `count`.
+    pub(crate) fn verify(
+        &self,
+        session: &Session,
+        roster: &Roster,
+        signed: &Signed<'_>,
+        to: &str,
+        (position, count): (usize, usize),
+    ) -> Result<(), Error> {
+        let path: Vec<tree::Node> = self.path.iter().map(|node| **node).collect();
+        let root = tree::climb(self.sealed.leaf(to), position, count, &path).unwrap_or_default();
+        let statement = root_statement(session, roster.digest(), signed.signer, count, &root);
+        roster.verify(signed, &statement, self.signature.as_ref())
+    }
+}
+
+/// What one client committed to, as the server keeps it. The pairs are in the order of the recipients' names.
+pub(crate) struct Dealing {
+    pub(crate) seed: Commitment,
+    own: Option<Commitment>,
+    pairs: Vec<(Commitment, Commitment)>,
+}
+
+impl Dealing {
+    /// The commitment to the share that was dealt to the recipient at this position; its own at none.
+    pub(crate) fn to(&self, position: Option<usize>, kind: ShareKind) -> Option<&Commitment> {
+        let Some(position) = position else { return self.own.as_ref() };
+        let (seed, masking_key) = self.pairs.get(position)?;
+        Some(match kind {
+            ShareKind::Seed => seed,
+            ShareKind::MaskingKey => masking_key,
+        })
+    }
 }
 
 /// The sealed shares that are addressed to one client, by sender. Senders and recipient together are U2: whoever is
@@ -131,7 +232,7 @@ pub struct ShareKeysMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharesMessage {
     pub(crate) session: Session,
-    pub(crate) shares: BTreeMap<String, SealedShares>,
+    pub(crate) shares: BTreeMap<String, DealtShares>,
 }
 
 impl SharesMessage {
@@ -160,7 +261,12 @@ impl ShareKeysServer {
     pub fn receive(&mut self, from: &str, message: ShareKeysMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
         self.session.check(from, &message.session)?;
-        check_names(from, self.roster.others(from).map(|(name, _)| name), message.shares.keys())?;
+        let neighbours = self.roster.neighbours(from);
+        check_names(from, neighbours.into_iter().map(|(name, _)| name), message.shares.keys())?;
+        let signed = Signed { stage: STAGE, from, signer: from };
+        let statement =
+            dealing_statement(&self.session, self.roster.digest(), from, &leaves(&message.shares));
+        self.roster.verify(&signed, &statement, message.signature.as_ref())?;
         self.received.insert(from.to_owned(), message);
         Ok(())
     }
@@ -184,17 +290,32 @@ impl ShareKeysServer {
         let Self { session, plan, roster, received } = self;
         let absent = missing(roster.names(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
+        for message in received.values() {
+            check_holders(STAGE, &plan, message.shares.keys(), |name| received.contains_key(name))?;
+        }
         let cohort: Vec<String> = received.keys().cloned().collect();
         let empty = |name: &String| (name.clone(), SharesMessage { session, shares: BTreeMap::new() });
         let mut deliveries: BTreeMap<String, SharesMessage> = cohort.iter().map(empty).collect();
+        let mut dealings = BTreeMap::new();
         for (from, message) in received {
-            for (to, sealed) in message.shares {
+            // A proof is of use only with a signature.
+            let paths = match message.signature {
+                Some(_) => tree::paths(&leaves(&message.shares)),
+                None => vec![Vec::new(); message.shares.len()],
+            };
+            let commitments = |sealed: &SealedShares| (sealed.seed_commitment, sealed.masking_key_commitment);
+            let pairs = message.shares.values().map(commitments).collect();
+            let dealing = Dealing { seed: message.seed_commitment, own: message.own_commitment, pairs };
+            dealings.insert(from.clone(), dealing);
+            for ((to, sealed), path) in message.shares.into_iter().zip(paths) {
                 // Shares for members who dropped out go nowhere.
                 if let Some(delivery) = deliveries.get_mut(&to) {
-                    delivery.shares.insert(from.clone(), sealed);
+                    let path = path.into_iter().map(ByteArray::new).collect();
+                    let dealt = DealtShares { sealed, signature: message.signature, path };
+                    delivery.shares.insert(from.clone(), dealt);
                 }
             }
         }
-        Ok((MaskedInputServer::new(session, plan, roster, cohort), deliveries))
+        Ok((MaskedInputServer::new(session, plan, roster, cohort, dealings), deliveries))
     }
 }

@@ -4,6 +4,7 @@
 //! first field is always a domain, so no two uses do either.
 
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
 
 use crate::session::Session;
 
@@ -48,6 +49,13 @@ impl Transcript {
 
     pub(crate) fn hash(&self) -> [u8; 32] {
         Sha256::digest(&self.0).into()
+    }
+
+    /// For fields that are secret: no copy of them stays behind.
+    pub(crate) fn hash_and_wipe(mut self) -> [u8; 32] {
+        let digest = self.hash();
+        self.0.zeroize();
+        digest
     }
 }
 

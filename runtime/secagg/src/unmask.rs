@@ -6,16 +6,15 @@
 //! among the survivors. So nobody can ask it about itself: of its own secrets it adds just its share of `b`, as one
 //! that arrived, and it does not even hold a share of its own `s`.
 //!
-//! **How t is counted.** Each secret is shared among all N members, the owner's share of `b` included, and t shares
-//! rebuild it. Hence t answers are enough, whoever they come from: for a survivor that answers itself they are its own
-//! share and t − 1 others, as in the paper, where the server combines the shares of all who answered. Without the own
-//! share the smallest cohorts (N = t) could not finish. And hence 2t > N + colluders keeps two different announced
-//! sets from being opened both: a server that wants `b` of one client under one set and `s` under another needs t
-//! shares of each, and each honest member gives one.
+//! **How t is counted.** On the complete graph each secret is shared among all N members, the owner's share of `b`
+//! included, and t shares rebuild it: t answers are enough, whoever they come from, as in the paper. Without the own
+//! share the smallest cohorts (N = t) could not finish. On a sparse graph a secret is shared among the owner's k
+//! neighbours, and t of those must answer. With h holders, 2t > h + colluders keeps two different announced sets from
+//! being opened both: a server that wants `b` of one client under one set and `s` under another needs t shares of each,
+//! and each honest holder gives one.
 //!
-//! Does not defend against a server that announces different survivors to different clients while t is lower than
-//! that: round 3, the consistency check between rounds 2 and 4, is where clients compare what they were told. It will
-//! take [`UnmaskClient`] as it is after round 2, and give it on once enough signatures agree.
+//! That the survivors are the same for all is what round 3 established: see
+//! [`consistency_check`](crate::consistency_check).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,81 +22,63 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     aggregate::Aggregate,
-    cohort::{Site, check_names, check_sender, missing},
+    cohort::{Site, check_holders, check_names, check_sender, missing},
+    commitment::{Commitment, Opening, RevealedShare},
+    consistency_check::{SignaturesMessage, check_signatures},
+    defences::{Defence, stands},
     derive::{Binding, pair_mask_key, self_mask_key},
-    digest::ModelDigest,
-    error::{Error, SERVER, Stage},
+    error::{Error, Stage},
     keys::PrivateKey,
     mask::{self, Sign},
     plan::Plan,
     receive_shares::HeldShares,
     redacted::redacted_debug,
     roster::{Member, Roster},
-    sealing::ShareKind,
+    sealing::{Purpose, ShareKind},
     session::Session,
-    shamir::{RevealedShare, Share, combine},
+    shamir::{Share, combine},
+    share_keys::{Dealing, own_purpose},
+    transcript::Transcript,
 };
 
 const STAGE: Stage = Stage::Unmask;
 
-/// A client whose masked input is on its way. Secret: it holds shares of the others' secrets.
+/// A client that said who survived. Secret: it holds shares of the others' secrets.
 pub struct UnmaskClient {
     pub(crate) site: Site,
-    pub(crate) own_seed_share: Share,
+    pub(crate) roster: Roster,
+    pub(crate) survivors: BTreeSet<String>,
+    pub(crate) statement: Transcript,
+    pub(crate) own_seed_share: Option<Opening>,
     pub(crate) held: BTreeMap<String, HeldShares>,
 }
 
 redacted_debug!(UnmaskClient, site.session);
 
 impl UnmaskClient {
-    /// Gives one share for each member of U2, once.
+    /// Gives one share for each member of U2, once, if enough others signed what this client signed.
     ///
     /// # Errors
     ///
-    /// When this client is not a survivor, when somebody unknown is one, or when too few are left.
-    pub fn unmask(self, message: &SurvivorsMessage) -> Result<UnmaskMessage, Error> {
-        let Self { site, own_seed_share, held } = self;
-        site.session.check(SERVER, &message.session)?;
-        let survivors = &message.survivors;
-        if !survivors.contains(&site.name) {
-            return Err(Error::NotASurvivor { client: site.name });
-        }
-        let strangers: Vec<String> = survivors
-            .iter()
-            .filter(|name| **name != site.name && !held.contains_key(*name))
-            .cloned()
-            .collect();
-        if !strangers.is_empty() {
-            return Err(Error::SurvivorsNotInCohort { names: strangers });
-        }
-        let dropped = held.keys().filter(|name| !survivors.contains(*name));
-        site.check_size(Stage::MaskedInput, survivors.len(), dropped)?;
-
+    /// [`TooFewSignatures`](Error::TooFewSignatures): then no share leaves, now or later.
+    pub fn unmask(self, message: &SignaturesMessage) -> Result<UnmaskMessage, Error> {
+        let Self { site, roster, survivors, statement, own_seed_share, held } = self;
+        check_signatures(&site, &roster, &survivors, &statement, message)?;
         let mut answer =
             UnmaskMessage { session: site.session, seeds: BTreeMap::new(), masking_keys: BTreeMap::new() };
         for (name, shares) in held {
-            if survivors.contains(&name) {
-                answer.seeds.insert(name, shares.seed.reveal());
-            } else {
+            let arrived = survivors.contains(&name);
+            if arrived {
+                answer.seeds.insert(name.clone(), shares.seed.reveal());
+            }
+            if !arrived || !stands(Defence::OneKind) {
                 answer.masking_keys.insert(name, shares.masking_key.reveal());
             }
         }
-        answer.seeds.insert(site.name, own_seed_share.reveal());
+        if let Some(own) = own_seed_share {
+            answer.seeds.insert(site.name, own.reveal());
+        }
         Ok(answer)
-    }
-}
-
-/// U3: whose masked inputs are in the sum. All others of U2 have dropped out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SurvivorsMessage {
-    pub(crate) session: Session,
-    pub(crate) survivors: BTreeSet<String>,
-}
-
-impl SurvivorsMessage {
-    /// The survivors' names in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.survivors.iter().map(String::as_str)
     }
 }
 
@@ -111,35 +92,39 @@ pub struct UnmaskMessage {
 
 /// The server, with the masked sum, collecting what takes the masks off.
 pub struct UnmaskServer {
-    session: Session,
-    plan: Plan,
-    roster: Roster,
-    survivors: BTreeSet<String>,
-    dropped: BTreeSet<String>,
-    sum: Vec<u32>,
-    received: BTreeMap<String, UnmaskMessage>,
+    pub(crate) session: Session,
+    pub(crate) plan: Plan,
+    pub(crate) roster: Roster,
+    pub(crate) binding: Binding,
+    pub(crate) survivors: BTreeSet<String>,
+    pub(crate) dropped: BTreeSet<String>,
+    pub(crate) dealings: BTreeMap<String, Dealing>,
+    /// Those of the survivors who confirmed in round 3: they are asked.
+    pub(crate) confirmed: BTreeSet<String>,
+    pub(crate) sum: Vec<u32>,
+    pub(crate) received: BTreeMap<String, UnmaskMessage>,
 }
 
 redacted_debug!(UnmaskServer, session);
 
 impl UnmaskServer {
-    pub(crate) fn new(
-        session: Session,
-        plan: Plan,
-        roster: Roster,
-        survivors: BTreeSet<String>,
-        dropped: BTreeSet<String>,
-        sum: Vec<u32>,
-    ) -> Self {
-        Self { session, plan, roster, survivors, dropped, sum, received: BTreeMap::new() }
-    }
-
     /// Takes the shares of `from`, the name that the transport authenticated.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongOpening`](Error::WrongOpening) names a client whose share is not the one that it accepted in round 1. Its
+    /// answer is not used, and others may do.
     pub fn receive(&mut self, from: &str, message: UnmaskMessage) -> Result<(), Error> {
-        check_sender(STAGE, from, self.survivors.contains(from), &self.received)?;
+        check_sender(STAGE, from, self.confirmed.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
-        check_names(from, self.survivors.iter(), message.seeds.keys())?;
-        check_names(from, self.dropped.iter(), message.masking_keys.keys())?;
+        let held = |names: &BTreeSet<String>| -> Vec<String> {
+            let is_held = |name: &&String| self.roster.share_position(name, from).is_some();
+            names.iter().filter(is_held).cloned().collect()
+        };
+        check_names(from, held(&self.survivors).iter(), message.seeds.keys())?;
+        check_names(from, held(&self.dropped).iter(), message.masking_keys.keys())?;
+        self.check_openings(from, &message.seeds, ShareKind::Seed)?;
+        self.check_openings(from, &message.masking_keys, ShareKind::MaskingKey)?;
         self.received.insert(from.to_owned(), message);
         Ok(())
     }
@@ -149,9 +134,9 @@ impl UnmaskServer {
         self.received.keys().map(String::as_str)
     }
 
-    /// Whose did not, of the survivors.
+    /// Whose did not, of those who are asked.
     pub fn missing(&self) -> impl Iterator<Item = &str> {
-        missing(self.survivors.iter(), &self.received).into_iter().map(String::as_str)
+        missing(self.confirmed.iter(), &self.received).into_iter().map(String::as_str)
     }
 
     /// Who dropped out between sharing keys and sending an input.
@@ -160,15 +145,14 @@ impl UnmaskServer {
     }
 
     /// Rebuilds the survivors' seeds and the dropped members' masking keys, takes the masks off, and decodes the sum.
-    /// `model` is the digest of what this server broadcast.
     ///
     /// # Errors
     ///
     /// [`BelowThreshold`](Error::BelowThreshold) names who is missing; nothing of the sum is known then.
-    /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`InconsistentShares`](Error::InconsistentShares) for wrong
-    /// shares, [`ImplausibleSum`](Error::ImplausibleSum) for masks that do not cancel.
-    pub fn aggregate(mut self, model: ModelDigest) -> Result<Aggregate, Error> {
-        let absent = missing(self.survivors.iter(), &self.received).into_iter();
+    /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`WrongSeed`](Error::WrongSeed) name a member that dealt shares
+    /// of something else, [`ImplausibleSum`](Error::ImplausibleSum) is for masks that do not cancel.
+    pub fn aggregate(mut self) -> Result<Aggregate, Error> {
+        let absent = missing(self.confirmed.iter(), &self.received).into_iter();
         let (required, got) = (self.plan.threshold(), self.received.len());
         if got < required {
             return Err(Error::BelowThreshold {
@@ -178,26 +162,57 @@ impl UnmaskServer {
                 missing: absent.cloned().collect(),
             });
         }
-        let mut sum = std::mem::take(&mut self.sum);
+        let mut masks = Vec::new();
         for name in &self.survivors {
-            let seed = self.rebuild(name, ShareKind::Seed)?;
-            let key = self_mask_key(seed.as_bytes(), &self.session, name)?;
-            mask::apply(&mut sum, &key, Sign::Minus)?;
+            let seed = self.rebuild_seed(name)?;
+            masks.push((self_mask_key(seed.as_bytes(), &self.session, name)?, Sign::Minus));
         }
-        let binding = Binding::new(&model, &self.plan.digest(), self.roster.digest());
         for name in &self.dropped {
             let masking = self.rebuild_masking_key(name)?;
-            for survivor in &self.survivors {
-                let agreed = masking.agree(&self.member(survivor)?.masking_key);
-                let key = pair_mask_key(&agreed, &self.session, survivor, name, &binding)?;
-                mask::apply(&mut sum, &key, Sign::of_pair(survivor, name).opposite())?;
+            let neighbours = self.roster.neighbours(name).into_iter();
+            for (survivor, member) in neighbours.filter(|(name, _)| self.survivors.contains(*name)) {
+                let agreed = masking.agree(&member.masking_key);
+                let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
+                masks.push((key, Sign::of_pair(survivor, name).opposite()));
             }
         }
+        let mut sum = std::mem::take(&mut self.sum);
+        mask::apply_all(&mut sum, &masks)?;
         Aggregate::decode(&self.plan, sum, self.survivors.into_iter().collect())
     }
 
+    /// Whoever gives another share than it was dealt is found here: it accepted the commitment in round 1.
+    fn check_openings(
+        &self,
+        from: &str,
+        shares: &BTreeMap<String, RevealedShare>,
+        kind: ShareKind,
+    ) -> Result<(), Error> {
+        for (name, share) in shares {
+            let own = own_purpose(&self.session, from, self.roster.digest());
+            let purpose = Purpose { from: name, kind, ..own };
+            let position = self.roster.place_among_recipients(name, from);
+            let committed = self.dealings.get(name).and_then(|dealing| dealing.to(position, kind));
+            let holds = committed == Some(&share.opening().commitment(&purpose));
+            if !holds && stands(Defence::Openings) {
+                return Err(Error::WrongOpening { from: from.to_owned(), client: name.clone(), kind });
+            }
+        }
+        Ok(())
+    }
+
+    fn rebuild_seed(&self, name: &str) -> Result<Share, Error> {
+        let seed = self.rebuild(name, ShareKind::Seed)?;
+        let committed = self.dealings.get(name).map(|dealing| dealing.seed);
+        if committed == Some(Commitment::to_seed(&self.session, name, seed.as_bytes())) {
+            Ok(seed)
+        } else {
+            Err(Error::WrongSeed { client: name.to_owned() })
+        }
+    }
+
     fn rebuild_masking_key(&self, name: &str) -> Result<PrivateKey, Error> {
-        let wrong = || Error::WrongMaskingKey { client: name.to_owned(), sharers: self.sharers() };
+        let wrong = || Error::WrongMaskingKey { client: name.to_owned() };
         let scalar = self.rebuild(name, ShareKind::MaskingKey)?;
         let key = PrivateKey::from_bytes(scalar.as_bytes()).ok_or_else(wrong)?;
         if key.encoded_public_key()? == self.member(name)?.masking_key.encoded() {
@@ -207,36 +222,31 @@ impl UnmaskServer {
         }
     }
 
-    /// Rebuilds a secret from t shares, and once more from all where there are more, because a seed has no public key
-    /// to check it against.
+    /// Rebuilds a secret from t shares. More would not tell more: each was checked against its commitment, and the
+    /// secret is checked by the caller.
     fn rebuild(&self, name: &str, kind: ShareKind) -> Result<Share, Error> {
-        let shares = self.shares_of(name, kind)?;
+        let neighbours = self.roster.neighbours(name).into_iter().map(|(name, _)| name);
+        check_holders(STAGE, &self.plan, neighbours, |holder| self.received.contains_key(holder))?;
+        let shares = self.shares_of(name, kind);
         let needed =
             shares.get(..self.plan.threshold()).ok_or(Error::Internal { operation: "share count" })?;
-        let secret = Share::from_bytes(*combine(needed)?);
-        if shares.len() > needed.len() && Share::from_bytes(*combine(&shares)?) != secret {
-            return Err(Error::InconsistentShares { client: name.to_owned(), kind, sharers: self.sharers() });
-        }
-        Ok(secret)
+        Ok(Share::from_bytes(*combine(needed)?))
     }
 
-    fn shares_of(&self, name: &str, kind: ShareKind) -> Result<Vec<(u8, Share)>, Error> {
+    /// By the position at which each holder has its share.
+    fn shares_of(&self, name: &str, kind: ShareKind) -> Vec<(u8, Share)> {
         let lookup = |(holder, answer): (&String, &UnmaskMessage)| {
             let shares = match kind {
                 ShareKind::Seed => &answer.seeds,
                 ShareKind::MaskingKey => &answer.masking_keys,
             };
-            let share = shares.get(name).ok_or(Error::Internal { operation: "share lookup" })?;
-            Ok((self.member(holder)?.index, Share::from_bytes(*share.as_bytes())))
+            let share = shares.get(name)?.opening().share().clone();
+            Some((self.roster.share_position(name, holder)?, share))
         };
-        self.received.iter().map(lookup).collect()
+        self.received.iter().filter_map(lookup).collect()
     }
 
     fn member(&self, name: &str) -> Result<&Member, Error> {
         self.roster.get(name).ok_or(Error::Internal { operation: "roster lookup" })
-    }
-
-    fn sharers(&self) -> Vec<String> {
-        self.received.keys().cloned().collect()
     }
 }

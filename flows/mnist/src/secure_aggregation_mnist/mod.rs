@@ -8,6 +8,8 @@
 //! |---|---|---|---|
 //! | `generate_keys` | site | makes two fresh key pairs, gives away the public keys | 0, advertise keys |
 //! | `generate_collaborator_index` | aggregator | gives each site its index and everybody's public keys | 0 |
+//! | `freeze_roster` | site | checks the index; its part in the choice of neighbours leaves | 0 |
+//! | `reveal_roster` | aggregator | gives each site everybody's part | 0 |
 //! | `generate_ciphertexts` | site | splits its secrets into shares and seals each for the site that keeps it | 1, share keys |
 //! | `filter_ciphertexts` | aggregator | sorts the sealed shares by the sites that they are addressed to | 1 |
 //! | `decrypt_ciphertexts` | site | opens the shares addressed to it and keeps them | 1 |
@@ -15,6 +17,8 @@
 //! | `train` | site | trains it | |
 //! | `local_model_validation` | site | validates it again; masks the update, the scores and the weight | 2, masked input |
 //! | `join` | aggregator | adds up what is masked, and says who is in the sum | 2 |
+//! | `check_consistency` | site | gives its word on who is in the sum and which model it was given | 3, consistency check |
+//! | `forward_words` | aggregator | gives each site everybody's word | 3 |
 //! | `reveal_shares` | site | of each other site one share: of its seed if it is in the sum, of its key if not | 4, unmask |
 //! | `reconstruct` | aggregator | takes the masks off the sum; the mean is the next round's model | 4 |
 //!
@@ -23,20 +27,22 @@
 //! update, the training loss and both scores are in the masked vector. The flow is
 //! [confidential](veilflow::spec::NamedFlow::confidential): metrics, notes and error texts stay at the site.
 //!
-//! **What it does not defend against** yet: an aggregator that departs from the protocol. It would have to
-//! substitute keys or tell sites different stories; signed keys and the consistency check (round 3) are what
-//! prevents that.
+//! **What it does not defend against** yet: an aggregator that departs from the protocol, by substituting keys or by
+//! telling sites different stories. The protocol signs keys, roster and words against that
+//! ([`Security::Malicious`](veilflow::secagg::Security)); this flow runs it as
+//! [`SemiHonest`](veilflow::secagg::Security), because in one process there is no identity that the aggregator
+//! could not forge.
 
 mod messages;
 mod server;
 mod site;
 
 use veilflow::prelude::*;
-use veilflow::secagg::Parameters;
+use veilflow::secagg::{ClientPolicy, Parameters, Security};
 
 pub use messages::{
-    AddressedCiphertexts, Ciphertexts, CollaboratorIndex, MaskedUpdate, NewRound, PublicKeys, Shares,
-    Survivors,
+    AddressedCiphertexts, Ciphertexts, CollaboratorIndex, FrozenRoster, MaskedUpdate, NewRound, PublicKeys,
+    RosterReveal, Shares, Survivors, Word, Words,
 };
 pub use server::Server;
 pub use site::Site;
@@ -47,15 +53,21 @@ use crate::TrainedModel;
 /// score of the local model.
 pub const SCALARS: usize = 3;
 
-/// The protocol's parameters for `sites` sites, of which none weighs more than `max_weight`: its defaults, but with
-/// the finest quantization whose sum fits the modulus.
+/// The protocol's parameters for `sites` sites, of which none weighs more than `max_weight`: its defaults, but for a
+/// curious server and with the finest quantization whose sum fits the modulus.
 ///
 /// The masked vector is as long whatever the range is, and precision is worth having: early in training a difference
 /// of 10^-6 in a parameter grows a thousandfold in one epoch.
 pub fn parameters(sites: usize, max_weight: u64) -> Parameters {
-    let parameters = Parameters::new().with_max_weight(max_weight);
+    let parameters = Parameters::new().with_security(Security::SemiHonest).with_max_weight(max_weight);
     let fits = parameters.modulus_range() / (sites.max(1) as u64).next_power_of_two();
     parameters.with_quantization_range(fits)
+}
+
+/// What a site asks of any session: at least `min_cohort` sites in a sum. It takes part in the setting of a curious
+/// server.
+pub fn policy(min_cohort: usize) -> ClientPolicy {
+    ClientPolicy::default().with_min_cohort(min_cohort).with_min_security(Security::SemiHonest)
 }
 
 /// How many sites each part of the protocol needs.
@@ -78,6 +90,9 @@ pub fn secure_aggregation_mnist(needed: Needed) -> Flow<Server, Site, u32, Train
                 .foreach(Site::generate_keys)
                 .quorum(needed.for_the_sum)
                 .join(Server::generate_collaborator_index)
+                .foreach(Site::freeze_roster)
+                .quorum(needed.for_the_sum)
+                .join(Server::reveal_roster)
                 .foreach(Site::generate_ciphertexts)
                 .quorum(needed.for_the_sum)
                 .join(Server::filter_ciphertexts)
@@ -87,6 +102,9 @@ pub fn secure_aggregation_mnist(needed: Needed) -> Flow<Server, Site, u32, Train
                 .then(Site::local_model_validation)
                 .quorum(needed.for_the_sum)
                 .join(Server::join)
+                .foreach(Site::check_consistency)
+                .quorum(needed.to_unmask)
+                .join(Server::forward_words)
                 .foreach(Site::reveal_shares)
                 .quorum(needed.to_unmask)
                 .join(Server::reconstruct)

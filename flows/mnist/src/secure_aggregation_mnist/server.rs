@@ -2,13 +2,13 @@
 
 use veilflow::prelude::*;
 use veilflow::secagg::{
-    AdvertiseKeysServer, Aggregate, MaskedInputServer, ModelDigest, Plan, Session, ShareKeysServer,
-    UnmaskServer,
+    AdvertiseKeysServer, Aggregate, ConsistencyCheckServer, FreezeRosterServer, MaskedInputServer,
+    ModelDigest, Plan, Session, ShareKeysServer, UnmaskServer,
 };
 
 use super::messages::{
-    AddressedCiphertexts, Ciphertexts, CollaboratorIndex, MaskedUpdate, NewRound, PublicKeys, Shares,
-    Survivors,
+    AddressedCiphertexts, Ciphertexts, CollaboratorIndex, FrozenRoster, MaskedUpdate, NewRound, PublicKeys,
+    RosterReveal, Shares, Survivors, Word, Words,
 };
 use super::{out_of_order, protocol};
 use crate::report::add_row;
@@ -27,8 +27,10 @@ pub struct Server {
 /// How far the running session has come.
 enum Protocol {
     None,
+    Freezing(FreezeRosterServer),
     SharingKeys(ShareKeysServer),
     Masking(MaskedInputServer),
+    Checking { server: ConsistencyCheckServer, masked: usize },
     Unmasking { server: UnmaskServer, masked: usize },
 }
 
@@ -86,9 +88,27 @@ impl Server {
             server.receive(name.as_str(), message).map_err(protocol)?;
         }
         let (server, roster) = server.freeze().map_err(protocol)?;
-        self.protocol = Protocol::SharingKeys(server);
+        self.protocol = Protocol::Freezing(server);
         let members: Vec<Name> = roster.names().map(Name::from).collect();
         Ok(Foreach::only(members, CollaboratorIndex(roster)))
+    }
+
+    /// Round 0: everybody's part in the choice of neighbours, for each of them.
+    pub(super) fn reveal_roster(
+        &mut self,
+        reveals: Inputs<RosterReveal>,
+        _cx: &Context,
+    ) -> Result<Foreach<FrozenRoster>> {
+        let Protocol::Freezing(mut server) = self.protocol.take() else {
+            return Err(out_of_order("reveal_roster"));
+        };
+        for (name, RosterReveal(message)) in reveals {
+            server.receive(name.as_str(), message).map_err(protocol)?;
+        }
+        let (server, frozen) = server.reveal().map_err(protocol)?;
+        self.protocol = Protocol::SharingKeys(server);
+        let members: Vec<Name> = frozen.names().map(Name::from).collect();
+        Ok(Foreach::only(members, FrozenRoster(frozen)))
     }
 
     /// Round 1: the sealed shares, sorted by the site that each is addressed to.
@@ -119,10 +139,24 @@ impl Server {
         for (name, MaskedUpdate(message)) in updates {
             server.receive(name.as_str(), message).map_err(protocol)?;
         }
-        let (server, survivors) = server.announce().map_err(protocol)?;
-        self.protocol = Protocol::Unmasking { server, masked };
+        let (server, survivors) = server.announce(ModelDigest::of_f32(&self.model)).map_err(protocol)?;
+        self.protocol = Protocol::Checking { server, masked };
         let names: Vec<Name> = survivors.names().map(Name::from).collect();
         Ok(Foreach::only(names, Survivors(survivors)))
+    }
+
+    /// Round 3: the words of the sites that are in the sum, for each that gave its own.
+    pub(super) fn forward_words(&mut self, words: Inputs<Word>, _cx: &Context) -> Result<Foreach<Words>> {
+        let Protocol::Checking { mut server, masked } = self.protocol.take() else {
+            return Err(out_of_order("forward_words"));
+        };
+        let confirmed: Vec<Name> = words.names().cloned().collect();
+        for (name, Word(message)) in words {
+            server.receive(name.as_str(), message).map_err(protocol)?;
+        }
+        let (server, words) = server.forward().map_err(protocol)?;
+        self.protocol = Protocol::Unmasking { server, masked };
+        Ok(Foreach::only(confirmed, Words(words)))
     }
 
     /// Round 4: takes the masks off the sum. Its mean is added to the model.
@@ -138,7 +172,7 @@ impl Server {
         for (name, Shares(message)) in shares {
             server.receive(name.as_str(), message).map_err(protocol)?;
         }
-        let aggregate = server.aggregate(ModelDigest::of_f32(&self.model)).map_err(protocol)?;
+        let aggregate = server.aggregate().map_err(protocol)?;
         for (parameter, change) in self.model.iter_mut().zip(aggregate.mean()) {
             *parameter += change;
         }

@@ -2,13 +2,13 @@
 
 use veilflow::prelude::*;
 use veilflow::secagg::{
-    Client, ClientPolicy, Input, InputId, Layout, MaskInputClient, MemoryJournal, ModelDigest,
-    ReceiveSharesClient, ShareKeysClient, UnmaskClient,
+    Client, ClientPolicy, ConsistencyCheckClient, FreezeRosterClient, Input, InputId, Layout,
+    MaskInputClient, MemoryJournal, ModelDigest, ReceiveSharesClient, ShareKeysClient, UnmaskClient,
 };
 
 use super::messages::{
-    AddressedCiphertexts, Ciphertexts, CollaboratorIndex, MaskedUpdate, NewRound, PublicKeys, Shares,
-    Survivors,
+    AddressedCiphertexts, Ciphertexts, CollaboratorIndex, FrozenRoster, MaskedUpdate, NewRound, PublicKeys,
+    RosterReveal, Shares, Survivors, Word, Words,
 };
 use super::{SCALARS, out_of_order, protocol};
 use crate::{Cnn, LocalTraining, Scores};
@@ -27,10 +27,12 @@ pub struct Site {
 /// a session ends early and the next one starts.
 enum Secrets {
     None,
-    Keys(ShareKeysClient),
+    Keys(FreezeRosterClient),
+    Frozen(ShareKeysClient),
     OwnShares(ReceiveSharesClient),
     EverybodysShares(MaskInputClient),
-    Masked(UnmaskClient),
+    Masked(ConsistencyCheckClient),
+    Confirmed(UnmaskClient),
 }
 
 impl Secrets {
@@ -56,17 +58,26 @@ impl Site {
         Ok(PublicKeys(message))
     }
 
+    /// Round 0: checks that the index holds its own keys and nobody's twice. Its random part in the choice of
+    /// neighbours leaves; it committed to it with its keys, so nobody could wait for the others' parts.
+    pub(super) fn freeze_roster(&mut self, index: &CollaboratorIndex, _cx: &Context) -> Result<RosterReveal> {
+        let Secrets::Keys(keys) = self.secrets.take() else { return Err(out_of_order("freeze_roster")) };
+        let (frozen, message) = keys.freeze_roster(&index.0).map_err(protocol)?;
+        self.secrets = Secrets::Frozen(frozen);
+        Ok(RosterReveal(message))
+    }
+
     /// Round 1: its two secrets (the seed of its own mask and its masking key) in shares, t of which give the
     /// secret back. Each share leaves sealed for the one site that keeps it.
     pub(super) fn generate_ciphertexts(
         &mut self,
-        index: &CollaboratorIndex,
+        roster: &FrozenRoster,
         _cx: &Context,
     ) -> Result<Ciphertexts> {
-        let Secrets::Keys(keys) = self.secrets.take() else {
+        let Secrets::Frozen(keys) = self.secrets.take() else {
             return Err(out_of_order("generate_ciphertexts"));
         };
-        let (own_shares, message) = keys.share_keys(&index.0).map_err(protocol)?;
+        let (own_shares, message) = keys.share_keys(&roster.0).map_err(protocol)?;
         self.secrets = Secrets::OwnShares(own_shares);
         Ok(Ciphertexts(message))
     }
@@ -119,10 +130,23 @@ impl Site {
         Ok(MaskedUpdate(message))
     }
 
+    /// Round 3: its word leaves on whose updates are in the sum and on the model that it was given. A site whose story
+    /// differs from that of the others reveals nothing.
+    pub(super) fn check_consistency(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Word> {
+        let Secrets::Masked(masked) = self.secrets.take() else {
+            return Err(out_of_order("check_consistency"));
+        };
+        let (confirmed, message) = masked.check_consistency(&survivors.0).map_err(protocol)?;
+        self.secrets = Secrets::Confirmed(confirmed);
+        Ok(Word(message))
+    }
+
     /// Round 4: one share for each other site, of its seed if its update is in the sum and of its masking key if
     /// not, never both. With that the session is over for this site.
-    pub(super) fn reveal_shares(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Shares> {
-        let Secrets::Masked(masked) = self.secrets.take() else { return Err(out_of_order("reveal_shares")) };
-        Ok(Shares(masked.unmask(&survivors.0).map_err(protocol)?))
+    pub(super) fn reveal_shares(&mut self, words: &Words, _cx: &Context) -> Result<Shares> {
+        let Secrets::Confirmed(confirmed) = self.secrets.take() else {
+            return Err(out_of_order("reveal_shares"));
+        };
+        Ok(Shares(confirmed.unmask(&words.0).map_err(protocol)?))
     }
 }

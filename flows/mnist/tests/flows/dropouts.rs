@@ -10,7 +10,14 @@ use veilflow::spec::Signal;
 use crate::support::{plan, secure_flow, secure_runtime};
 
 /// The first step of each part of the protocol at a site.
-const STEPS: [&str; 4] = ["generate_keys", "generate_ciphertexts", "decrypt_ciphertexts", "reveal_shares"];
+const STEPS: [&str; 6] = [
+    "generate_keys",
+    "freeze_roster",
+    "generate_ciphertexts",
+    "decrypt_ciphertexts",
+    "check_consistency",
+    "reveal_shares",
+];
 
 type Metrics = Arc<Mutex<Vec<(String, f64)>>>;
 
@@ -37,7 +44,11 @@ fn one_of_four_may_drop_out_at_any_step() {
     for step in STEPS.into_iter().chain(inside) {
         let (rounds, metrics) = run(&[("site-1", step)]);
         assert_eq!(rounds.unwrap(), 2, "dropped at {step}");
-        let expected = if step == "reveal_shares" { [4.0, 0.0, 3.0] } else { [3.0, 1.0, 3.0] };
+        let expected = if ["check_consistency", "reveal_shares"].contains(&step) {
+            [4.0, 0.0, 3.0]
+        } else {
+            [3.0, 1.0, 3.0]
+        };
         let titles = ["masked", "dropped", "unmasked"];
         let round: Vec<_> = titles.into_iter().map(String::from).zip(expected).collect();
         assert_eq!(metrics, [round.clone(), round].concat(), "dropped at {step}");

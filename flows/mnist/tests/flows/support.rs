@@ -2,10 +2,10 @@
 
 use veilflow::cli::{App, Cohort};
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Layout, Plan, Threshold};
+use veilflow::secagg::{Layout, Plan, Threshold};
 use veilflow_mnist::fedavg_mnist::{self, fedavg_mnist, fedavg_mnist_secure};
 use veilflow_mnist::secure_aggregation_mnist::{
-    Needed, SCALARS, Server, Site, parameters, secure_aggregation_mnist,
+    Needed, SCALARS, Server, Site, parameters, policy, secure_aggregation_mnist,
 };
 use veilflow_mnist::{
     Cnn, FedavgMnist, Hyperparameters, LocalTraining, MnistData, SecaggMnist, TrainedModel,
@@ -47,8 +47,7 @@ pub(crate) fn secure_flow(plan: &Plan) -> Flow<Server, Site, u32, TrainedModel> 
 }
 
 pub(crate) fn secure_runtime(plan: &Plan) -> LocalRuntime<Server, Site> {
-    let (training, policy) =
-        (training(plan.clients()), ClientPolicy::default().with_min_cohort(plan.min_cohort()));
+    let (training, policy) = (training(plan.clients()), policy(plan.min_cohort()));
     LocalRuntime::new()
         .aggregator(Server::new(model(), *plan).unwrap())
         .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?, policy)))
@@ -74,7 +73,7 @@ pub(crate) fn run_plain(sites: usize, rounds: u32) -> TrainedModel {
 
 /// Federated averaging with a secure join to this plan.
 pub(crate) fn joined_flow(plan: &Plan) -> Flow<fedavg_mnist::Server, fedavg_mnist::Site, u32, TrainedModel> {
-    let policy = ClientPolicy::default().with_min_cohort(plan.min_cohort());
+    let policy = policy(plan.min_cohort());
     let quorum = plan.threshold().max(plan.min_cohort());
     fedavg_mnist_secure(SecAgg::new(*plan.parameters()).with_policy(policy), quorum)
 }

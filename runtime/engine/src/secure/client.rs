@@ -1,13 +1,14 @@
 //! SecAgg's hidden participant at a site.
 
 use veilflow_secagg::{
-    Client, ClientPolicy, Input, InputId, MaskInputClient, MemoryJournal, ModelDigest, Parameters, Plan,
-    ReceiveSharesClient, ShareKeysClient, UnmaskClient,
+    Client, ClientPolicy, ConsistencyCheckClient, FreezeRosterClient, Input, InputId, MaskInputClient,
+    MemoryJournal, ModelDigest, Parameters, Plan, ReceiveSharesClient, ShareKeysClient, UnmaskClient,
 };
 use veilflow_spec::{Context, HiddenRole, MessageDigest, Parts, Result, SecureSum};
 
 use super::messages::{
-    AddressedShares, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, SealedShares, Survivors,
+    AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, RosterReveal,
+    SealedShares, Survivors, Word, Words,
 };
 use super::{out_of_order, plan, protocol};
 
@@ -25,10 +26,12 @@ pub struct SecAggClient {
 /// How far the running session has come. Each step takes what the step before left.
 enum Secrets {
     None,
-    Keys(Box<ShareKeysClient>),
+    Keys(Box<FreezeRosterClient>),
+    Frozen(Box<ShareKeysClient>),
     OwnShares(Box<ReceiveSharesClient>),
     EverybodysShares(Box<MaskInputClient>),
-    Masked(Box<UnmaskClient>),
+    Masked(Box<ConsistencyCheckClient>),
+    Confirmed(Box<UnmaskClient>),
 }
 
 impl SecAggClient {
@@ -55,9 +58,17 @@ impl SecAggClient {
         Ok(PublicKeys(message))
     }
 
+    /// Round 0: checks the roster; what it contributes to the neighbour graph leaves.
+    pub(super) fn freeze_roster(&mut self, roster: &Roster, _cx: &Context) -> Result<RosterReveal> {
+        let Secrets::Keys(keys) = self.take() else { return Err(out_of_order("freeze_roster")) };
+        let (frozen, message) = keys.freeze_roster(&roster.0).map_err(protocol)?;
+        self.secrets = Secrets::Frozen(Box::new(frozen));
+        Ok(RosterReveal(message))
+    }
+
     /// Round 1: shares of its two secrets leave, each sealed for the one site that keeps it.
-    pub(super) fn share_keys(&mut self, roster: &Roster, _cx: &Context) -> Result<SealedShares> {
-        let Secrets::Keys(keys) = self.take() else { return Err(out_of_order("share_keys")) };
+    pub(super) fn share_keys(&mut self, roster: &FrozenRoster, _cx: &Context) -> Result<SealedShares> {
+        let Secrets::Frozen(keys) = self.take() else { return Err(out_of_order("share_keys")) };
         let (own_shares, message) = keys.share_keys(&roster.0).map_err(protocol)?;
         self.secrets = Secrets::OwnShares(Box::new(own_shares));
         Ok(SealedShares(message))
@@ -88,15 +99,23 @@ impl SecAggClient {
         let place =
             InputId::of_parts([&b"secure-join"[..], cx.origin().path.as_bytes(), &turns, message.as_bytes()]);
         let masked = shares.mask_input(model, place, &input, &mut cx.rng(), &mut self.journal);
-        let (unmask, message) = masked.map_err(protocol)?;
-        self.secrets = Secrets::Masked(Box::new(unmask));
+        let (masked, message) = masked.map_err(protocol)?;
+        self.secrets = Secrets::Masked(Box::new(masked));
         Ok(MaskedInput(message))
     }
 
+    /// Round 3: its word leaves on whose inputs are in the sum, and on what it was given.
+    pub(super) fn check_consistency(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Word> {
+        let Secrets::Masked(masked) = self.take() else { return Err(out_of_order("check_consistency")) };
+        let (confirmed, message) = masked.check_consistency(&survivors.0).map_err(protocol)?;
+        self.secrets = Secrets::Confirmed(Box::new(confirmed));
+        Ok(Word(message))
+    }
+
     /// Round 4: one share for each other site, of its seed if its input is in the sum and of its masking key if not.
-    pub(super) fn unmask(&mut self, survivors: &Survivors, _cx: &Context) -> Result<RevealedShares> {
-        let Secrets::Masked(masked) = self.take() else { return Err(out_of_order("unmask")) };
-        Ok(RevealedShares(masked.unmask(&survivors.0).map_err(protocol)?))
+    pub(super) fn unmask(&mut self, words: &Words, _cx: &Context) -> Result<RevealedShares> {
+        let Secrets::Confirmed(confirmed) = self.take() else { return Err(out_of_order("unmask")) };
+        Ok(RevealedShares(confirmed.unmask(&words.0).map_err(protocol)?))
     }
 }
 

@@ -4,13 +4,17 @@
 //! |---|---|---|---|
 //! | `open_session` | aggregator | names a session for those addressed | |
 //! | `generate_keys` | site | two fresh key pairs; the public keys leave | 0, advertise keys |
-//! | `freeze_roster` | aggregator | everybody's public keys, for each | 0 |
+//! | `collect_keys` | aggregator | everybody's public keys, for each | 0 |
+//! | `freeze_roster` | site | checks them; its part in the choice of neighbours leaves | 0 |
+//! | `reveal_roster` | aggregator | everybody's part, for each | 0 |
 //! | `share_keys` | site | sealed shares of its two secrets leave | 1, share keys |
 //! | `deliver_shares` | aggregator | sorts the sealed shares by whom they are addressed to | 1 |
 //! | `receive_shares` | site | opens those addressed to it | 1 |
 //! | *the flow's own steps* | site, in the same task | make the input | |
 //! | `mask` | site, in the same task | the masked input leaves | 2, masked input |
 //! | `add_up` | aggregator | adds up what is masked, and says who is in the sum | 2 |
+//! | `check_consistency` | site | its word on who is in the sum leaves | 3, consistency check |
+//! | `forward_words` | aggregator | everybody's word, for each | 3 |
 //! | `unmask` | site | one share for each other site leaves, never both | 4, unmask |
 //! | `reconstruct` | aggregator | takes the masks off the sum | 4 |
 //!
@@ -26,7 +30,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use veilflow_secagg::{ClientPolicy, Layout, Parameters, Plan};
+use veilflow_secagg::{ClientPolicy, Layout, Parameters, Plan, Security};
 use veilflow_spec::{
     AtAggregator, AtCollaborators, MessageDigest, Needs, Opening, Result, SecureProtocol, SecureSum,
     StepError, Sum,
@@ -107,13 +111,14 @@ impl SecAgg {
         Self::new(Parameters::new())
     }
 
-    /// SecAgg with these parameters.
+    /// SecAgg with these parameters, in the setting of a curious server: a join has no identity keys to sign with yet.
     pub fn new(parameters: Parameters) -> Self {
-        Self { parameters, policy: ClientPolicy::default() }
+        let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
+        Self { parameters: parameters.with_security(Security::SemiHonest), policy }
     }
 
     /// What the sites ask of any session, whatever the parameters say. It is no part of the fingerprint: a site
-    /// builds its flow with its own.
+    /// builds its flow with its own. One that asks for [`Security::Malicious`] refuses to take part.
     #[must_use]
     pub fn with_policy(mut self, policy: ClientPolicy) -> Self {
         self.policy = policy;
@@ -182,7 +187,9 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
         start
             .then(SecAggServer::open_session::<T>)
             .foreach(SecAggClient::generate_keys::<T>)
-            .join(SecAggServer::freeze_roster)
+            .join(SecAggServer::collect_keys)
+            .foreach(SecAggClient::freeze_roster)
+            .join(SecAggServer::reveal_roster)
             .foreach(SecAggClient::share_keys)
             .join(SecAggServer::deliver_shares)
             .foreach(SecAggClient::receive_shares)
@@ -199,6 +206,8 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
         input
             .then(SecAggClient::mask::<T>)
             .join(SecAggServer::add_up)
+            .foreach(SecAggClient::check_consistency)
+            .join(SecAggServer::forward_words)
             .foreach(SecAggClient::unmask)
             .join(SecAggServer::reconstruct::<T>)
     }

@@ -1,8 +1,8 @@
 //! SecAgg's hidden participant at the aggregator.
 
 use veilflow_secagg::{
-    AdvertiseKeysServer, Error, MaskedInputServer, ModelDigest, Parameters, Session, ShareKeysServer,
-    UnmaskServer,
+    AdvertiseKeysServer, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest,
+    Parameters, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
     Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
@@ -10,7 +10,8 @@ use veilflow_spec::{
 };
 
 use super::messages::{
-    AddressedShares, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, SealedShares, Survivors,
+    AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, RosterReveal,
+    SealedShares, Survivors, Word, Words,
 };
 use super::{out_of_order, plan, protocol};
 
@@ -30,8 +31,10 @@ pub struct SecAggServer {
 enum Stage {
     None,
     Advertising(AdvertiseKeysServer),
+    Freezing(FreezeRosterServer),
     Sharing(ShareKeysServer),
     Masking(MaskedInputServer),
+    Checking(ConsistencyCheckServer),
     Unmasking(UnmaskServer),
 }
 
@@ -98,17 +101,33 @@ impl SecAggServer {
     }
 
     /// Round 0: the public keys of all, for each of them.
-    pub(super) fn freeze_roster(
+    pub(super) fn collect_keys(
         &mut self,
         keys: Inputs<PublicKeys>,
         _cx: &Context,
     ) -> Result<Foreach<Roster>> {
-        let Stage::Advertising(mut server) = self.take() else { return Err(out_of_order("freeze_roster")) };
+        let Stage::Advertising(mut server) = self.take() else { return Err(out_of_order("collect_keys")) };
         self.lose("generate_keys", keys, |name, PublicKeys(message)| server.receive(name.as_str(), message));
         let (server, roster) = server.freeze().map_err(protocol)?;
-        self.stage = Stage::Sharing(server);
+        self.stage = Stage::Freezing(server);
         let members: Vec<Name> = roster.names().map(Name::from).collect();
         Ok(Foreach::only(members, Roster(roster)))
+    }
+
+    /// Round 0: what the members contributed to the neighbour graph, for each of them.
+    pub(super) fn reveal_roster(
+        &mut self,
+        reveals: Inputs<RosterReveal>,
+        _cx: &Context,
+    ) -> Result<Foreach<FrozenRoster>> {
+        let Stage::Freezing(mut server) = self.take() else { return Err(out_of_order("reveal_roster")) };
+        self.lose("freeze_roster", reveals, |name, RosterReveal(message)| {
+            server.receive(name.as_str(), message)
+        });
+        let (server, frozen) = server.reveal().map_err(protocol)?;
+        self.stage = Stage::Sharing(server);
+        let members: Vec<Name> = frozen.names().map(Name::from).collect();
+        Ok(Foreach::only(members, FrozenRoster(frozen)))
     }
 
     /// Round 1: the sealed shares, sorted by the site that each is addressed to.
@@ -130,12 +149,28 @@ impl SecAggServer {
         inputs: Inputs<MaskedInput>,
         _cx: &Context,
     ) -> Result<Foreach<Survivors>> {
-        let Stage::Masking(mut server) = self.take() else { return Err(out_of_order("add_up")) };
+        let (Stage::Masking(mut server), Some(message)) = (self.take(), self.message) else {
+            return Err(out_of_order("add_up"));
+        };
         self.lose("mask", inputs, |name, MaskedInput(message)| server.receive(name.as_str(), message));
-        let (server, survivors) = server.announce().map_err(protocol)?;
-        self.stage = Stage::Unmasking(server);
+        let model = ModelDigest::from_bytes(*message.as_bytes());
+        let (server, survivors) = server.announce(model).map_err(protocol)?;
+        self.stage = Stage::Checking(server);
         let names: Vec<Name> = survivors.names().map(Name::from).collect();
         Ok(Foreach::only(names, Survivors(survivors)))
+    }
+
+    /// Round 3: the words of those in the sum, for each of them that gave its own.
+    pub(super) fn forward_words(&mut self, words: Inputs<Word>, _cx: &Context) -> Result<Foreach<Words>> {
+        let Stage::Checking(mut server) = self.take() else { return Err(out_of_order("forward_words")) };
+        // Who is missing from here on is in the sum all the same.
+        let lost = std::mem::take(&mut self.lost);
+        self.lose("check_consistency", words, |name, Word(message)| server.receive(name.as_str(), message));
+        self.lost = lost;
+        let confirmed: Vec<Name> = server.received().map(Name::from).collect();
+        let (server, words) = server.forward().map_err(protocol)?;
+        self.stage = Stage::Unmasking(server);
+        Ok(Foreach::only(confirmed, Words(words)))
     }
 
     /// Round 4: takes the masks off the sum.
@@ -144,14 +179,11 @@ impl SecAggServer {
         shares: Inputs<RevealedShares>,
         cx: &Context,
     ) -> Result<Sum<T>> {
-        let (Stage::Unmasking(mut server), Some(message)) = (self.take(), self.message) else {
-            return Err(out_of_order("reconstruct"));
-        };
-        // Who is missing from here on is in the sum all the same.
+        let Stage::Unmasking(mut server) = self.take() else { return Err(out_of_order("reconstruct")) };
         let lost = std::mem::take(&mut self.lost);
         let unmasked = self
             .lose("unmask", shares, |name, RevealedShares(message)| server.receive(name.as_str(), message));
-        let aggregate = server.aggregate(ModelDigest::from_bytes(*message.as_bytes())).map_err(protocol)?;
+        let aggregate = server.aggregate().map_err(protocol)?;
         let survivors: Vec<_> = aggregate.survivors().iter().map(|name| Name::from(name.as_str())).collect();
         cx.metric("masked", survivors.len() as f64);
         cx.metric("dropped", lost.len() as f64);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use veilflow_secagg::{
-    AdvertiseKeysServer, ClientPolicy, MaskedInputServer, ModelDigest, Parameters, Session, UnmaskServer,
+    AdvertiseKeysServer, ClientPolicy, MaskedInputServer, ModelDigest, Parameters, Security, Session,
+    UnmaskServer,
 };
 use veilflow_spec::{
     Cancellation, Context, Device, HiddenRole, Message, MessageDigest, Origin, Placement, SecureSum, Signal,
@@ -13,7 +14,8 @@ use veilflow_spec::{
 };
 
 use super::messages::{
-    AddressedShares, MaskedInput, NewSession, PublicKeys, Roster, SealedShares, Survivors,
+    AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, Roster, RosterReveal, SealedShares,
+    Survivors, Word, Words,
 };
 use super::{SecAggClient, plan};
 
@@ -45,13 +47,18 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 type Clients = BTreeMap<&'static str, SecAggClient>;
 
+fn parameters() -> Parameters {
+    Parameters::new().with_security(Security::SemiHonest)
+}
+
 fn clients() -> Clients {
-    NAMES.map(|name| (name, SecAggClient::new(Parameters::new(), ClientPolicy::default()))).into()
+    let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
+    NAMES.map(|name| (name, SecAggClient::new(parameters(), policy))).into()
 }
 
 /// A session up to its shares.
 fn share(clients: &mut Clients, session: Session) -> MaskedInputServer {
-    let plan = plan::<Update>(&Parameters::new(), NAMES.len()).unwrap();
+    let plan = plan::<Update>(&parameters(), NAMES.len()).unwrap();
     let mut server = AdvertiseKeysServer::new(session, plan, NAMES).unwrap();
     for (name, client) in clients.iter_mut() {
         let new = NewSession { session, clients: NAMES.len() };
@@ -60,6 +67,12 @@ fn share(clients: &mut Clients, session: Session) -> MaskedInputServer {
     }
     let (mut server, roster) = server.freeze().unwrap();
     let roster = Roster(roster);
+    for (name, client) in clients.iter_mut() {
+        let RosterReveal(reveal) = client.freeze_roster(&roster, &context(name, 0)).unwrap();
+        server.receive(name, reveal).unwrap();
+    }
+    let (mut server, frozen) = server.reveal().unwrap();
+    let roster = FrozenRoster(frozen);
     for (name, client) in clients.iter_mut() {
         let SealedShares(shares) = client.share_keys(&roster, &context(name, 0)).unwrap();
         server.receive(name, shares).unwrap();
@@ -80,10 +93,16 @@ fn sum(clients: &mut Clients, mut server: MaskedInputServer, given: [u32; 3]) ->
             client.mask(&Update { loss: 0.5, examples: 1000 }, &context(name, 0)).unwrap();
         server.receive(name, masked).unwrap();
     }
-    let (mut server, survivors) = server.announce().unwrap();
+    let (mut server, survivors) = server.announce(model(1)).unwrap();
     let survivors = Survivors(survivors);
     for (name, client) in clients.iter_mut() {
-        server.receive(name, client.unmask(&survivors, &context(name, 0)).unwrap().0).unwrap();
+        let Word(word) = client.check_consistency(&survivors, &context(name, 0)).unwrap();
+        server.receive(name, word).unwrap();
+    }
+    let (mut server, words) = server.forward().unwrap();
+    let words = Words(words);
+    for (name, client) in clients.iter_mut() {
+        server.receive(name, client.unmask(&words, &context(name, 0)).unwrap().0).unwrap();
     }
     server
 }
@@ -96,12 +115,12 @@ fn model(given: u32) -> ModelDigest {
 fn masks_of_sites_that_were_given_different_messages_do_not_cancel() {
     let mut honest = clients();
     let server = share(&mut honest, Session::generate(0).unwrap());
-    let mean = sum(&mut honest, server, [1, 1, 1]).aggregate(model(1)).unwrap();
+    let mean = sum(&mut honest, server, [1, 1, 1]).aggregate().unwrap();
     assert!((mean.scalars()[0] - 0.5).abs() < 1e-4);
 
     let mut told_apart = clients();
     let server = share(&mut told_apart, Session::generate(0).unwrap());
-    let wrong = sum(&mut told_apart, server, [1, 1, 2]).aggregate(model(1));
+    let wrong = sum(&mut told_apart, server, [1, 1, 2]).aggregate();
     // Noise, which is mostly no plausible sum at all.
     assert!(wrong.is_err() || (wrong.unwrap().scalars()[0] - 0.5).abs() > 1e-4);
 }

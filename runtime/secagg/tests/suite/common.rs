@@ -1,6 +1,6 @@
 //! A cohort in one process, in which any participant can leave after any round.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
@@ -12,13 +12,22 @@ use veilflow_secagg::*;
 pub(crate) enum Last {
     Nothing,
     AdvertisesKeys,
+    FreezesRoster,
     SharesKeys,
     MasksInput,
+    ChecksConsistency,
     Unmasks,
 }
 
-pub(crate) const ALL: [Last; 5] =
-    [Last::Nothing, Last::AdvertisesKeys, Last::SharesKeys, Last::MasksInput, Last::Unmasks];
+pub(crate) const ALL: [Last; 7] = [
+    Last::Nothing,
+    Last::AdvertisesKeys,
+    Last::FreezesRoster,
+    Last::SharesKeys,
+    Last::MasksInput,
+    Last::ChecksConsistency,
+    Last::Unmasks,
+];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
@@ -41,6 +50,8 @@ pub(crate) struct Cohort {
     pub(crate) names: Vec<String>,
     pub(crate) data: Vec<Data>,
     pub(crate) journals: Vec<MemoryJournal>,
+    /// Of all who are enrolled; participants are enrolled under their own names.
+    pub(crate) keys: BTreeMap<String, Arc<IdentityKey>>,
     /// Whether messages are encoded and decoded on their way.
     pub(crate) encode: bool,
 }
@@ -53,24 +64,42 @@ impl Cohort {
             scalars: vec![0.25 * i as f64; plan.layout().scalars()],
             vector: (0..plan.layout().vector()).map(|j| i as f32 - 0.01 * j as f32).collect(),
         });
+        // Not in the order of their numbers, so that sorting matters.
+        let names: Vec<String> = (0..clients).map(|i| format!("site-{}", (i * 7) % 11)).collect();
         Self {
             plan,
-            policy: ClientPolicy::default().with_min_cohort(2),
+            policy: ClientPolicy::default().with_min_cohort(2).with_min_security(plan.security()),
             session: Session::new([7; 32], 1),
             model: ModelDigest::of_f32(&[1.0, 2.0]),
-            // Not in the order of their numbers, so that sorting matters.
-            names: (0..clients).map(|i| format!("site-{}", (i * 7) % 11)).collect(),
+            keys: names.iter().map(|name| (name.clone(), identity_of(name))).collect(),
+            names,
             data: data.collect(),
             journals: vec![MemoryJournal::new(); clients],
             encode: false,
         }
     }
 
-    /// `clients` participants, threshold t, cohorts from 2, one scalar and three vector entries.
+    /// `clients` participants who trust the server, threshold t, cohorts from 2, one scalar and three vector entries.
     pub(crate) fn of(clients: usize, threshold: u32) -> Self {
-        let parameters =
-            Parameters::new().with_min_cohort(2).with_reconstruction_threshold(Threshold::Count(threshold));
+        let parameters = Parameters::new()
+            .with_security(Security::SemiHonest)
+            .with_min_cohort(2)
+            .with_reconstruction_threshold(Threshold::Count(threshold));
         Self::new(parameters.plan(clients, Layout::new(1, 3)).unwrap())
+    }
+
+    /// `clients` participants who do not trust the server, and assume that so many work for it.
+    pub(crate) fn malicious(clients: usize, colluders: usize) -> Self {
+        let adversaries = colluders as f64 / clients as f64;
+        let parameters = Parameters::new()
+            .with_security(Security::Malicious { adversaries })
+            .with_min_cohort(2)
+            .with_reconstruction_threshold(Threshold::Count(((clients + colluders) / 2 + 1) as u32));
+        Self::new(parameters.plan(clients, Layout::new(1, 3)).unwrap())
+    }
+
+    pub(crate) fn trusted(&self) -> Identities {
+        Identities::new(self.keys.iter().map(|(name, key)| (name.as_str(), key.public())))
     }
 
     fn send<M: Serialize + DeserializeOwned>(&self, message: M) -> M {
@@ -86,15 +115,24 @@ impl Cohort {
     }
 
     pub(crate) fn client(&self, i: usize) -> Client {
-        Client::new(self.names[i].as_str(), self.plan, self.policy).unwrap()
+        let client = Client::new(self.names[i].as_str(), self.plan, self.policy).unwrap();
+        match self.keys.get(&self.names[i]) {
+            Some(key) => client.with_identity(Arc::clone(key), self.trusted()).unwrap(),
+            None => client,
+        }
+    }
+
+    pub(crate) fn server(&self) -> AdvertiseKeysServer {
+        let server = AdvertiseKeysServer::new(self.session, self.plan, self.names.clone()).unwrap();
+        server.with_identities(self.trusted())
     }
 
     /// Round 0.
     pub(crate) fn advertise(
         &mut self,
         last: &[Last],
-    ) -> (AdvertiseKeysServer, BTreeMap<usize, ShareKeysClient>) {
-        let mut server = AdvertiseKeysServer::new(self.session, self.plan, self.names.clone()).unwrap();
+    ) -> (AdvertiseKeysServer, BTreeMap<usize, FreezeRosterClient>) {
+        let mut server = self.server();
         let mut clients = BTreeMap::new();
         for (i, last) in last.iter().enumerate() {
             let (client, message) =
@@ -107,14 +145,33 @@ impl Cohort {
         (server, clients)
     }
 
+    /// Round 0 with both exchanges.
+    pub(crate) fn frozen(
+        &mut self,
+        last: &[Last],
+    ) -> Result<(ShareKeysServer, BTreeMap<usize, ShareKeysClient>, FrozenRosterMessage), Error> {
+        let (server, clients) = self.advertise(last);
+        let (mut server, roster) = server.freeze()?;
+        let roster = self.send(roster);
+        let mut next = BTreeMap::new();
+        for (i, client) in clients {
+            let (client, message) = client.freeze_roster(&roster)?;
+            if last[i] >= Last::FreezesRoster {
+                server.receive(&self.names[i], self.send(message))?;
+                next.insert(i, client);
+            }
+        }
+        let (server, roster) = server.reveal()?;
+        let roster = self.send(roster);
+        Ok((server, next, roster))
+    }
+
     /// Rounds 0 and 1.
     pub(crate) fn share(
         &mut self,
         last: &[Last],
     ) -> Result<(ShareKeysServer, BTreeMap<usize, ReceiveSharesClient>), Error> {
-        let (server, clients) = self.advertise(last);
-        let (mut server, roster) = server.freeze()?;
-        let roster = self.send(roster);
+        let (mut server, clients, roster) = self.frozen(last)?;
         let mut next = BTreeMap::new();
         for (i, client) in clients {
             let (client, message) = client.share_keys(&roster)?;
@@ -145,7 +202,7 @@ impl Cohort {
         i: usize,
         client: MaskInputClient,
         model: ModelDigest,
-    ) -> Result<(UnmaskClient, MaskedInputMessage), Error> {
+    ) -> Result<(ConsistencyCheckClient, MaskedInputMessage), Error> {
         let (id, mut rng) = (self.input_id(i), self.rng(i));
         client.mask_input(model, id, &self.data[i].input(), &mut rng, &mut self.journals[i])
     }
@@ -154,7 +211,7 @@ impl Cohort {
     pub(crate) fn masked(
         &mut self,
         last: &[Last],
-    ) -> Result<(MaskedInputServer, BTreeMap<usize, UnmaskClient>), Error> {
+    ) -> Result<(MaskedInputServer, BTreeMap<usize, ConsistencyCheckClient>), Error> {
         let (mut server, clients) = self.receive(last)?;
         let mut next = BTreeMap::new();
         for (i, client) in clients {
@@ -167,18 +224,37 @@ impl Cohort {
         Ok((server, next))
     }
 
+    /// Rounds 0 to 3.
+    pub(crate) fn checked(
+        &mut self,
+        last: &[Last],
+    ) -> Result<(UnmaskServer, BTreeMap<usize, UnmaskClient>, SignaturesMessage), Error> {
+        let (server, clients) = self.masked(last)?;
+        let (mut server, survivors) = server.announce(self.model)?;
+        let survivors = self.send(survivors);
+        let mut next = BTreeMap::new();
+        for (i, client) in clients {
+            let (client, message) = client.check_consistency(&survivors)?;
+            if last[i] >= Last::ChecksConsistency {
+                server.receive(&self.names[i], self.send(message))?;
+                next.insert(i, client);
+            }
+        }
+        let (server, signatures) = server.forward()?;
+        let signatures = self.send(signatures);
+        Ok((server, next, signatures))
+    }
+
     /// Everything.
     pub(crate) fn run(&mut self, last: &[Last]) -> Result<Aggregate, Error> {
-        let (server, clients) = self.masked(last)?;
-        let (mut server, survivors) = server.announce()?;
-        let survivors = self.send(survivors);
+        let (mut server, clients, signatures) = self.checked(last)?;
         for (i, client) in clients {
-            let message = client.unmask(&survivors)?;
+            let message = client.unmask(&signatures)?;
             if last[i] >= Last::Unmasks {
                 server.receive(&self.names[i], self.send(message))?;
             }
         }
-        server.aggregate(self.model)
+        server.aggregate()
     }
 
     /// What the sum must be: the same inputs, quantized with the same seeds, without a mask.
@@ -198,6 +274,12 @@ impl Cohort {
         names.sort();
         names
     }
+}
+
+/// A participant's identity key, the same in every test.
+pub(crate) fn identity_of(name: &str) -> Arc<IdentityKey> {
+    let seed = InputId::of_parts([name.as_bytes()]);
+    Arc::new(IdentityKey::from_bytes(seed.as_bytes()).unwrap())
 }
 
 /// As the network does it.

@@ -1,6 +1,6 @@
 //! Whole sessions: the secure sum is the plain sum of the survivors, bit for bit, or a typed error.
 
-use crate::common::{ALL, Cohort, Data, Last};
+use crate::common::{ALL, Cohort, Data, Last, identity_of};
 use proptest::{collection::vec, prelude::*, sample::select};
 use veilflow_secagg::*;
 
@@ -29,9 +29,11 @@ fn one_of_four_leaves_after_each_round() {
 fn row_14_two_of_four_leave_after_each_round() {
     let stages = [
         (Last::Nothing, Stage::AdvertiseKeys),
-        (Last::AdvertisesKeys, Stage::ShareKeys),
+        (Last::AdvertisesKeys, Stage::FreezeRoster),
+        (Last::FreezesRoster, Stage::ShareKeys),
         (Last::SharesKeys, Stage::MaskedInput),
-        (Last::MasksInput, Stage::Unmask),
+        (Last::MasksInput, Stage::ConsistencyCheck),
+        (Last::ChecksConsistency, Stage::Unmask),
     ];
     for (leave, stage) in stages {
         let mut cohort = Cohort::of(4, 3);
@@ -46,6 +48,77 @@ fn row_14_two_of_four_leave_after_each_round() {
     }
 }
 
+/// Nothing in it depends on the server: the sum is the same with signatures and without.
+#[test]
+fn a_malicious_setting_gives_the_same_sum() {
+    for (clients, colluders) in [(2, 0), (3, 1), (7, 2)] {
+        let mut cohort = Cohort::malicious(clients, colluders);
+        cohort.encode = true;
+        let last = vec![Last::Unmasks; clients];
+        assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+    }
+    // Of 7 with 2 colluders 5 are needed; two leave, each after another round.
+    for leave in ALL {
+        let mut cohort = Cohort::malicious(7, 2);
+        let mut last = vec![Last::Unmasks; 7];
+        (last[2], last[5]) = (leave, Last::MasksInput);
+        assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last), "{leave:?}");
+    }
+}
+
+fn sparse(security: Security, clients: usize, shares: u32, threshold: u32) -> Cohort {
+    let parameters = Parameters::new()
+        .with_security(security)
+        .with_num_shares(NumShares::Count(shares))
+        .with_reconstruction_threshold(Threshold::Count(threshold));
+    let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(1, 3)).unwrap());
+    cohort.names = (0..clients).map(|i| format!("site {:02}", (i * 7) % clients)).collect();
+    cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
+    cohort
+}
+
+/// SecAgg+: with few neighbours the sum is the same, and one may leave after each round.
+#[test]
+fn a_sparse_graph_gives_the_same_sum() {
+    let colluders = |colluders: f64| Security::Malicious { adversaries: colluders / 12.0 };
+    for (security, clients, shares, threshold) in [
+        (Security::SemiHonest, 12, 4, 2),
+        (Security::SemiHonest, 13, 5, 3),
+        (Security::SemiHonest, 12, 11, 7),
+        (colluders(0.0), 12, 6, 4),
+        (colluders(1.0), 12, 8, 5),
+    ] {
+        for leave in ALL {
+            let mut cohort = sparse(security, clients, shares, threshold);
+            cohort.encode = true;
+            let mut last = vec![Last::Unmasks; clients];
+            last[3] = leave;
+            assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last), "{security} {shares} {leave:?}");
+        }
+    }
+}
+
+/// More clients than one field of shares has places.
+#[test]
+fn three_hundred_clients_with_eight_neighbours() {
+    let mut cohort = sparse(Security::SemiHonest, 300, 8, 5);
+    cohort.names = (0..300).map(|i| format!("{i:03}")).collect();
+    let last: Vec<Last> =
+        (0..300).map(|i| if i % 60 == 7 { Last::SharesKeys } else { Last::Unmasks }).collect();
+    assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
+}
+
+/// Too few of one member's neighbours: the error says who of them is missing.
+#[test]
+fn row_14_a_neighbourhood_below_the_threshold_is_an_error() {
+    let mut cohort = sparse(Security::SemiHonest, 10, 4, 4);
+    let mut last = vec![Last::Unmasks; 10];
+    last[2] = Last::ChecksConsistency;
+    let error = cohort.run(&last).unwrap_err();
+    let missing = vec![cohort.names[2].clone()];
+    assert_eq!(error, Error::BelowThreshold { stage: Stage::Unmask, required: 4, got: 3, missing });
+}
+
 /// The smallest cohort, and one where all are needed.
 #[test]
 fn two_of_two_and_three_of_three() {
@@ -58,16 +131,18 @@ fn two_of_two_and_three_of_three() {
 
 #[test]
 fn a_field_full_of_clients() {
-    let parameters = Parameters::new().with_reconstruction_threshold(Threshold::Count(2));
+    let parameters = Parameters::new()
+        .with_security(Security::SemiHonest)
+        .with_reconstruction_threshold(Threshold::Count(2));
     let plan = parameters.plan(255, Layout::new(0, 0)).unwrap();
     let mut cohort = Cohort::new(plan);
     cohort.names = (0..255).map(|i| format!("{i:03}")).collect();
+    cohort.keys.clear();
     let last: Vec<Last> =
-        (0..255).map(|i| if i % 85 == 0 { Last::Unmasks } else { Last::AdvertisesKeys }).collect();
+        (0..255).map(|i| if i % 85 == 0 { Last::Unmasks } else { Last::FreezesRoster }).collect();
     // Sharing among 255 is the expensive part; only a few go on.
-    let (server, clients) = cohort.advertise(&last);
-    let (mut server, roster) = server.freeze().unwrap();
-    assert_eq!(roster.index_of("254"), Some(255));
+    let (mut server, clients, roster) = cohort.frozen(&last).unwrap();
+    assert_eq!(roster.names().count(), 255);
     for (i, client) in clients.into_iter().filter(|(i, _)| last[*i] == Last::Unmasks) {
         server.receive(&cohort.names[i], client.share_keys(&roster).unwrap().1).unwrap();
     }
@@ -83,6 +158,7 @@ fn the_same_id_goes_on_for_many_rounds() {
         cohort.data[0].weight = round;
         // Another round trains another input.
         cohort.names = cohort.names.iter().map(|name| format!("{name}+")).collect();
+        cohort.keys.clear();
         let last = [Last::Unmasks, Last::MasksInput, Last::Unmasks];
         assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
     }
@@ -90,6 +166,7 @@ fn the_same_id_goes_on_for_many_rounds() {
 
 #[derive(Clone, Debug)]
 struct Case {
+    security: Security,
     threshold: u32,
     min_cohort: usize,
     modulus: u64,
@@ -107,14 +184,15 @@ fn cases() -> impl Strategy<Value = Case> {
             .prop_map(|(weight, scalars, vector)| Data { weight, scalars, vector });
         let stay = prop_oneof![3 => Just(Last::Unmasks), 1 => select(ALL.to_vec())];
         (
-            2..=clients as u32,
+            select(securities(clients)),
             2..=clients.min(4),
             select(vec![1_u64 << 25, 1 << 30, 1 << 32]),
             vec(data, clients),
             vec(stay, clients),
             any::<bool>(),
         )
-            .prop_map(move |(threshold, min_cohort, modulus, data, last, encode)| Case {
+            .prop_map(move |((security, threshold), min_cohort, modulus, data, last, encode)| Case {
+                security,
                 threshold,
                 min_cohort,
                 modulus,
@@ -126,12 +204,25 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
+/// Each setting with each threshold that it allows.
+fn securities(clients: usize) -> Vec<(Security, u32)> {
+    let curious = (2..=clients).map(|t| (Security::SemiHonest, t as u32));
+    let malicious = (0..clients - 1).flat_map(|colluders| {
+        let security = Security::Malicious { adversaries: colluders as f64 / clients as f64 };
+        ((clients + colluders) / 2 + 1..=clients).map(move |t| (security, t as u32))
+    });
+    curious.chain(malicious).collect()
+}
+
 /// The outcome that the documents promise, from the pattern of dropouts alone.
 fn promised(case: &Case, cohort: &Cohort) -> Result<Aggregate, Error> {
+    let min_cohort = cohort.plan.min_cohort();
     let stages = [
-        (Last::AdvertisesKeys, Stage::AdvertiseKeys, case.min_cohort),
-        (Last::SharesKeys, Stage::ShareKeys, case.min_cohort),
-        (Last::MasksInput, Stage::MaskedInput, case.min_cohort),
+        (Last::AdvertisesKeys, Stage::AdvertiseKeys, min_cohort),
+        (Last::FreezesRoster, Stage::FreezeRoster, min_cohort),
+        (Last::SharesKeys, Stage::ShareKeys, min_cohort),
+        (Last::MasksInput, Stage::MaskedInput, min_cohort),
+        (Last::ChecksConsistency, Stage::ConsistencyCheck, 0),
         (Last::Unmasks, Stage::Unmask, 0),
     ];
     let mut before = Last::Nothing;
@@ -157,6 +248,7 @@ proptest! {
     fn the_secure_sum_is_the_plain_sum_or_a_typed_error(case in cases()) {
         let parameters = Parameters::new()
             .with_min_cohort(case.min_cohort)
+            .with_security(case.security)
             .with_modulus_range(case.modulus)
             .with_reconstruction_threshold(Threshold::Count(case.threshold));
         let plan = parameters.plan(case.data.len(), case.layout).unwrap();

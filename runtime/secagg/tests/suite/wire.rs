@@ -10,22 +10,32 @@ const STAY: [Last; 3] = [Last::Unmasks; 3];
 struct Messages {
     advertise: AdvertiseKeysMessage,
     roster: RosterMessage,
+    reveal: FreezeRosterMessage,
+    frozen: FrozenRosterMessage,
     share: ShareKeysMessage,
     shares: SharesMessage,
     masked: MaskedInputMessage,
     survivors: SurvivorsMessage,
+    word: ConsistencyCheckMessage,
+    signatures: SignaturesMessage,
     unmask: UnmaskMessage,
     states: Vec<String>,
 }
 
 /// One of each, and each state's `Debug`.
 fn messages() -> Messages {
-    let mut cohort = Cohort::of(3, 2);
+    let mut cohort = Cohort::malicious(3, 0);
     let (_, advertise) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
     let (server, mut clients) = cohort.advertise(&STAY);
     let mut states = vec![format!("{server:?}"), format!("{:?}", clients[&0])];
     let (_, roster) = server.freeze().unwrap();
-    let (client, share) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    let (client, reveal) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    states.push(format!("{client:?}"));
+
+    cohort.journals = vec![MemoryJournal::new(); 3];
+    let (server, mut clients, frozen) = cohort.frozen(&STAY).unwrap();
+    states.push(format!("{server:?}"));
+    let (client, share) = clients.remove(&0).unwrap().share_keys(&frozen).unwrap();
     states.push(format!("{client:?}"));
 
     cohort.journals = vec![MemoryJournal::new(); 3];
@@ -44,10 +54,29 @@ fn messages() -> Messages {
 
     cohort.journals = vec![MemoryJournal::new(); 3];
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
-    let (server, survivors) = server.announce().unwrap();
+    let (server, survivors) = server.announce(cohort.model).unwrap();
     states.push(format!("{server:?}"));
-    let unmask = clients.remove(&0).unwrap().unmask(&survivors).unwrap();
-    Messages { advertise, roster, share, shares, masked, survivors, unmask, states }
+    let (client, word) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
+    states.push(format!("{client:?}"));
+
+    cohort.journals = vec![MemoryJournal::new(); 3];
+    let (server, mut clients, signatures) = cohort.checked(&STAY).unwrap();
+    states.push(format!("{server:?}"));
+    let unmask = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
+    Messages {
+        advertise,
+        roster,
+        reveal,
+        frozen,
+        share,
+        shares,
+        masked,
+        survivors,
+        word,
+        signatures,
+        unmask,
+        states,
+    }
 }
 
 #[test]
@@ -55,10 +84,14 @@ fn every_message_survives_the_trip() {
     let m = messages();
     assert_eq!(reencode(&m.advertise), m.advertise);
     assert_eq!(reencode(&m.roster), m.roster);
+    assert_eq!(reencode(&m.reveal), m.reveal);
+    assert_eq!(reencode(&m.frozen), m.frozen);
     assert_eq!(reencode(&m.share), m.share);
     assert_eq!(reencode(&m.shares), m.shares);
     assert_eq!(reencode(&m.masked), m.masked);
     assert_eq!(reencode(&m.survivors), m.survivors);
+    assert_eq!(reencode(&m.word), m.word);
+    assert_eq!(reencode(&m.signatures), m.signatures);
     assert_eq!(reencode(&m.unmask), m.unmask);
 }
 
@@ -108,13 +141,18 @@ fn refuses_other_lengths<M: Serialize + DeserializeOwned + std::fmt::Debug>(mess
 #[test]
 fn row_16_byte_strings_of_other_lengths_do_not_decode() {
     let m = messages();
-    // Three changes each: session id, plan, two keys.
-    assert_eq!(refuses_other_lengths(&m.advertise), 3 * 4);
-    assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 2));
-    assert_eq!(refuses_other_lengths(&m.share), 3 * (1 + 2 * 2));
-    assert_eq!(refuses_other_lengths(&m.shares), 3 * (1 + 2 * 2));
+    // Three changes each: session id, plan, two keys, H(r), a signature.
+    assert_eq!(refuses_other_lengths(&m.advertise), 3 * 6);
+    assert_eq!(refuses_other_lengths(&m.roster), 3 * (2 + 3 * 4));
+    assert_eq!(refuses_other_lengths(&m.reveal), 3 * 3);
+    assert_eq!(refuses_other_lengths(&m.frozen), 3 * (1 + 3 * 3));
+    // For each recipient two ciphertexts and two commitments; delivered with a signature and a path of one node.
+    assert_eq!(refuses_other_lengths(&m.share), 3 * (4 + 2 * 4));
+    assert_eq!(refuses_other_lengths(&m.shares), 3 * (1 + 2 * 6));
     // A masked vector's length depends on the plan: the server refuses it, not the decoder.
     assert_eq!(refuses_other_lengths(&m.survivors), 3);
+    assert_eq!(refuses_other_lengths(&m.word), 3 * 2);
+    assert_eq!(refuses_other_lengths(&m.signatures), 3 * (1 + 3));
     assert_eq!(refuses_other_lengths(&m.unmask), 3 * (1 + 3));
 }
 
@@ -135,7 +173,7 @@ fn row_11_debug_of_messages_shows_no_share_and_no_entry() {
     assert!(!unmask.contains('['), "{unmask}");
     assert!(format!("{:?}", m.masked).contains("bytes: 15"));
     for text in [format!("{:?}", m.share), format!("{:?}", m.shares)] {
-        assert!(text.contains("SealedShare(48 bytes)") && !text.contains('['), "{text}");
+        assert!(text.contains("SealedShare(80 bytes)") && !text.contains('['), "{text}");
     }
 }
 

@@ -9,7 +9,16 @@ use super::support::{Server, Site, Told, Update, flow, model, runtime, secagg};
 
 const SITES: [&str; 4] = ["a", "b", "c", "d"];
 /// The steps at a site, the flow's own among the protocol's.
-const STEPS: [&str; 6] = ["generate_keys", "share_keys", "receive_shares", "train", "mask", "unmask"];
+const STEPS: [&str; 8] = [
+    "generate_keys",
+    "freeze_roster",
+    "share_keys",
+    "receive_shares",
+    "train",
+    "mask",
+    "check_consistency",
+    "unmask",
+];
 
 fn close(got: f32, expected: f32) -> bool {
     (got - expected).abs() < 1e-4
@@ -20,7 +29,7 @@ fn one_of_four_may_drop_out_at_any_step() {
     for step in STEPS {
         let told = runtime(&SITES, 2).drop_out("b", step).run(&flow(), ()).unwrap();
         for told in &told {
-            let survives = step == "unmask";
+            let survives = ["check_consistency", "unmask"].contains(&step);
             let (total, squares) = if survives { (10, 30.0) } else { (8, 26.0) };
             assert_eq!(told.survivors.len(), if survives { 4 } else { 3 }, "{step}");
             assert_eq!(told.mean.weight, total, "{step}");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use veilflow::prelude::*;
 use veilflow_engine::{LocalRuntime, SecAgg};
-use veilflow_secagg::{ClientPolicy, Parameters, Threshold};
+use veilflow_secagg::{Parameters, Security, Threshold};
 
 /// What a site returns, and in a mean what all returned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Message, SecureSum)]
@@ -76,11 +76,14 @@ impl Site {
 }
 
 pub(crate) fn parameters() -> Parameters {
-    Parameters::new().with_max_weight(10).with_reconstruction_threshold(Threshold::Count(3))
+    Parameters::new()
+        .with_security(Security::SemiHonest)
+        .with_max_weight(10)
+        .with_reconstruction_threshold(Threshold::Count(3))
 }
 
 pub(crate) fn secagg() -> SecAgg {
-    SecAgg::new(parameters()).with_policy(ClientPolicy::default())
+    SecAgg::new(parameters())
 }
 
 /// Trains for as many rounds as the server wants, and needs 3.

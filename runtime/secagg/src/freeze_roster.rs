@@ -1,0 +1,282 @@
+//! Round 0, second exchange: every client signs the roster and reveals its random value, and from all of them follows
+//! who is whose neighbour (`SECURITY.md`, rows 4 and 5).
+//!
+//! *Commit, freeze, reveal.* Round 0 carried H(r). A client reveals r only for a roster that it has checked, and signs
+//! that roster in the same breath. What the members go on with is SHA-256 of the roster and every revealed r: the
+//! frozen roster's digest, which everything later is bound to, and the seed of the [`graph`](crate::graph). An honest
+//! r is random and unknown until its owner has seen all commitments, so nobody can choose the graph.
+//!
+//! Who does not reveal is not in the frozen roster. A server could use that: it sees all r before it says which of
+//! them arrived, and each choice is another graph. Where the graph matters, clients refuse a frozen roster that is one
+//! of more than [2¹⁰](REDRAWS) choices. Does not defend against a server that starts sessions over and over until it
+//! likes a graph: each of them is a new draw, as is every attempt.
+
+use std::collections::BTreeMap;
+
+use rand::TryRng as _;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use crate::{
+    advertise_keys::AdvertiseKeysMessage,
+    cohort::{Site, check_holders, check_sender, check_size, missing},
+    defences::{Defence, stands},
+    error::{Error, SERVER, Stage},
+    identity::{Signature, Signed},
+    keys::PrivateKey,
+    plan::Plan,
+    redacted::redacted_debug,
+    roster::{Member, Roster, RosterMessage},
+    session::Session,
+    share_keys::{ShareKeysClient, ShareKeysServer},
+    transcript::{Transcript, domain},
+};
+
+const STAGE: Stage = Stage::FreezeRoster;
+
+/// How many graphs a server may choose from, by leaving members out. The probability that a random graph is bad for
+/// somebody grows by this factor at most.
+const REDRAWS: u64 = 1 << 10;
+
+/// A client's part of the seed. It is secret until it is revealed, and protects nothing afterwards.
+#[derive(Clone, Copy)]
+pub(crate) struct Randomness([u8; 32]);
+
+impl Randomness {
+    pub(crate) fn generate() -> Result<Self, Error> {
+        let mut bytes = [0; 32];
+        rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::NoEntropy)?;
+        Ok(Self(bytes))
+    }
+
+    /// H(r).
+    pub(crate) fn commitment(&self, session: &Session, name: &str) -> [u8; 32] {
+        commitment(session, name, &self.0)
+    }
+}
+
+fn commitment(session: &Session, name: &str, r: &[u8; 32]) -> [u8; 32] {
+    Transcript::new(domain!("randomness")).session(session).text(name).bytes(r).hash()
+}
+
+fn statement(session: &Session, roster: &Roster) -> Transcript {
+    Transcript::new(domain!("signature/freeze-roster")).session(session).bytes(roster.digest())
+}
+
+/// A client that advertised its keys and waits for the roster. Secret: it holds both private keys.
+pub struct FreezeRosterClient {
+    pub(crate) site: Site,
+    pub(crate) sealing: PrivateKey,
+    pub(crate) masking: PrivateKey,
+    pub(crate) randomness: Randomness,
+    pub(crate) advertised: AdvertiseKeysMessage,
+}
+
+redacted_debug!(FreezeRosterClient, site.session);
+
+impl FreezeRosterClient {
+    /// Checks the roster, signs it, and reveals this client's random value for it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the roster: [`BadSignature`](Error::BadSignature),
+    /// [`IdentityUnknown`](Error::IdentityUnknown), [`TooManyAdversaries`](Error::TooManyAdversaries) and others.
+    pub fn freeze_roster(
+        self,
+        message: &RosterMessage,
+    ) -> Result<(ShareKeysClient, FreezeRosterMessage), Error> {
+        let Self { site, sealing, masking, randomness, advertised } = self;
+        let roster = Roster::check(message, &site.session, &site.plan, site.trusted())?;
+        own_entry(&site, &advertised, &roster)?;
+        site.check_adversaries(&roster)?;
+        site.check_size(STAGE, roster.len(), std::iter::empty())?;
+        let statement = statement(&site.session, &roster);
+        let message = FreezeRosterMessage {
+            session: site.session,
+            randomness: ByteArray::new(randomness.0),
+            signature: site.identity.as_ref().map(|identity| identity.sign(&statement)),
+        };
+        Ok((ShareKeysClient { site, sealing, masking, roster }, message))
+    }
+}
+
+/// A roster without this client, or with keys that it did not make, is not one to share secrets with.
+fn own_entry<'a>(
+    site: &Site,
+    advertised: &AdvertiseKeysMessage,
+    roster: &'a Roster,
+) -> Result<&'a Member, Error> {
+    let own = roster.get(&site.name).ok_or_else(|| Error::NotInRoster { client: site.name.clone() })?;
+    let unchanged = own.sealing_key.encoded() == advertised.sealing_key
+        && own.masking_key.encoded() == advertised.masking_key
+        && own.commitment == *advertised.commitment;
+    if unchanged { Ok(own) } else { Err(Error::OwnKeysReplaced { client: site.name.clone() }) }
+}
+
+/// A client's random value, for the roster that it signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreezeRosterMessage {
+    pub(crate) session: Session,
+    pub(crate) randomness: ByteArray<32>,
+    pub(crate) signature: Option<Signature>,
+}
+
+/// Everybody's random values and signatures. Who is not in here takes no further part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenRosterMessage {
+    pub(crate) session: Session,
+    pub(crate) reveals: BTreeMap<String, FreezeRosterMessage>,
+}
+
+impl FrozenRosterMessage {
+    /// The members' names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.reveals.keys().map(String::as_str)
+    }
+}
+
+/// Verifies what one member revealed.
+fn check_reveal(
+    roster: &Roster,
+    session: &Session,
+    from: &str,
+    name: &str,
+    message: &FreezeRosterMessage,
+) -> Result<(), Error> {
+    session.check(from, &message.session)?;
+    let member =
+        roster.get(name).ok_or_else(|| Error::UnknownSender { stage: STAGE, name: name.to_owned() })?;
+    let is_committed = commitment(session, name, &message.randomness) == member.commitment;
+    if !is_committed && stands(Defence::CommittedRandomness) {
+        return Err(Error::WrongReveal { from: from.to_owned(), name: name.to_owned() });
+    }
+    let signed = Signed { stage: STAGE, from, signer: name };
+    roster.verify(&signed, &statement(session, roster), message.signature.as_ref())
+}
+
+/// The roster of those who revealed, and its digest: both sides compute it from the same message.
+pub(crate) fn frozen(roster: Roster, plan: &Plan, reveals: &BTreeMap<String, FreezeRosterMessage>) -> Roster {
+    let start = Transcript::new(domain!("frozen-roster")).bytes(roster.digest()).int(reveals.len() as u64);
+    let add = |transcript: Transcript, (name, reveal): (&String, &FreezeRosterMessage)| {
+        transcript.text(name).bytes(&*reveal.randomness)
+    };
+    let digest = reveals.iter().fold(start, add).hash();
+    roster.freeze(digest, plan, |name| reveals.contains_key(name))
+}
+
+/// A client's view of the frozen roster.
+pub(crate) fn check_frozen(
+    site: &Site,
+    roster: Roster,
+    message: &FrozenRosterMessage,
+) -> Result<Roster, Error> {
+    site.session.check(SERVER, &message.session)?;
+    for (name, reveal) in &message.reveals {
+        check_reveal(&roster, &site.session, SERVER, name, reveal)?;
+    }
+    if !message.reveals.contains_key(&site.name) {
+        return Err(Error::NotInRoster { client: site.name.clone() });
+    }
+    let left = missing(roster.names(), &message.reveals);
+    site.check_size(STAGE, message.reveals.len(), left.iter().copied())?;
+    if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > REDRAWS {
+        let missing = left.into_iter().cloned().collect();
+        return Err(Error::TooManyWithheld { missing });
+    }
+    let roster = frozen(roster, &site.plan, &message.reveals);
+    site.check_adversaries(&roster)?;
+    check_holders(STAGE, &site.plan, neighbour_names(&roster, &site.name), |_| true)?;
+    Ok(roster)
+}
+
+fn neighbour_names<'a>(roster: &'a Roster, name: &'a str) -> impl Iterator<Item = &'a String> {
+    roster.neighbours(name).into_iter().map(|(name, _)| name)
+}
+
+/// How many sets of at most `left` of the members there are, or more than [`REDRAWS`].
+fn choices(members: usize, left: usize) -> u64 {
+    let (mut sum, mut term) = (0_u64, 1_u64);
+    for out in 0..=left as u64 {
+        sum = sum.saturating_add(term);
+        if sum > REDRAWS {
+            break;
+        }
+        let next = term.saturating_mul((members as u64).saturating_sub(out));
+        term = next.checked_div(out.saturating_add(1)).unwrap_or(0);
+    }
+    sum
+}
+
+/// The server, collecting what the members reveal.
+pub struct FreezeRosterServer {
+    session: Session,
+    plan: Plan,
+    roster: Roster,
+    received: BTreeMap<String, FreezeRosterMessage>,
+}
+
+redacted_debug!(FreezeRosterServer, session);
+
+impl FreezeRosterServer {
+    pub(crate) fn new(session: Session, plan: Plan, roster: Roster) -> Self {
+        Self { session, plan, roster, received: BTreeMap::new() }
+    }
+
+    /// Takes what `from` reveals, the name that the transport authenticated.
+    pub fn receive(&mut self, from: &str, message: FreezeRosterMessage) -> Result<(), Error> {
+        check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
+        check_reveal(&self.roster, &self.session, from, from, &message)?;
+        self.received.insert(from.to_owned(), message);
+        Ok(())
+    }
+
+    /// Who revealed.
+    pub fn received(&self) -> impl Iterator<Item = &str> {
+        self.received.keys().map(String::as_str)
+    }
+
+    /// Who did not.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        missing(self.roster.names(), &self.received).into_iter().map(String::as_str)
+    }
+
+    /// Ends the exchange with those who answered. The message goes to each of them.
+    ///
+    /// # Errors
+    ///
+    /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
+    pub fn reveal(self) -> Result<(ShareKeysServer, FrozenRosterMessage), Error> {
+        let Self { session, plan, roster, received } = self;
+        let absent = missing(roster.names(), &received).into_iter();
+        check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
+        let roster = frozen(roster, &plan, &received);
+        for name in received.keys() {
+            check_holders(STAGE, &plan, neighbour_names(&roster, name), |_| true)?;
+        }
+        let message = FrozenRosterMessage { session, reveals: received };
+        Ok((ShareKeysServer::new(session, plan, roster), message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_05_choices_are_counted() {
+        assert_eq!([choices(100, 0), choices(100, 1), choices(44, 2)], [1, 101, 991]);
+        assert_eq!(choices(10, 10), 1024);
+        assert!(choices(100, 2) > REDRAWS && choices(1000, usize::MAX) > REDRAWS);
+    }
+
+    #[test]
+    fn row_05_a_commitment_is_to_one_value_of_one_member() {
+        let session = Session::new([1; 32], 1);
+        let r = Randomness([2; 32]);
+        let base = r.commitment(&session, "a");
+        assert_ne!(base, r.commitment(&session, "b"));
+        assert_ne!(base, r.commitment(&session.with_attempt(1), "a"));
+        assert_ne!(base, Randomness([3; 32]).commitment(&session, "a"));
+        assert_ne!(Randomness::generate().unwrap().0, Randomness::generate().unwrap().0);
+    }
+}
