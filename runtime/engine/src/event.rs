@@ -98,6 +98,8 @@ pub struct FanOrigin {
     pub path: Arc<str>,
     /// The names of the collaborator's steps, joined by ` → `.
     pub steps: Arc<str>,
+    /// Their paths, in the same order. In a secure join the flow's own steps stand among the protocol's.
+    pub paths: Arc<[Arc<str>]>,
     /// The counters of the loops around it, outermost first, from 0.
     pub loops: Arc<[u32]>,
 }

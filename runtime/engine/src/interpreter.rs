@@ -189,6 +189,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let origin = FanOrigin {
             path: Arc::clone(fan.path()),
             steps: fan.task().iter().map(|node| &*node.info().name).collect::<Vec<_>>().join(" → ").into(),
+            paths: fan.task().iter().map(|node| Arc::clone(&node.info().path)).collect(),
             loops: self.loops.as_slice().into(),
         };
         if self.canceller.flag().is_cancelled() {

@@ -1,15 +1,16 @@
 //! What a step knows beside its participant's state and its input.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cancellation::Cancellation;
+use crate::device::Device;
 use crate::error::{Result, StepError};
 use crate::name::Name;
 use crate::signal::{Cell, Row, Signal, SignalSink};
@@ -30,74 +31,6 @@ impl fmt::Display for Placement {
             Placement::Aggregator => "aggregator",
             Placement::Collaborator => "collaborator",
         })
-    }
-}
-
-/// The device on which a participant computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
-    /// The CUDA device of this number.
-    Cuda(usize),
-}
-
-/// A text that names no device.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no device: write `cpu` or `cuda:0`")]
-pub struct UnknownDevice(String);
-
-impl FromStr for Device {
-    type Err = UnknownDevice;
-
-    fn from_str(text: &str) -> Result<Self, UnknownDevice> {
-        if text == "cpu" {
-            return Ok(Device::Cpu);
-        }
-        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
-        number.map(Device::Cuda).ok_or_else(|| UnknownDevice(text.to_owned()))
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Device::Cpu => f.write_str("cpu"),
-            Device::Cuda(number) => write!(f, "cuda:{number}"),
-        }
-    }
-}
-
-/// A flag that tells steps to stop. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Cancellation(Arc<Flag>);
-
-#[derive(Debug, Default)]
-struct Flag {
-    set: AtomicBool,
-    parent: Option<Cancellation>,
-}
-
-impl Cancellation {
-    /// A flag that is not set.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A flag that is set with this one, or by itself.
-    pub fn child(&self) -> Self {
-        Self(Arc::new(Flag { set: AtomicBool::new(false), parent: Some(self.clone()) }))
-    }
-
-    /// Sets the flag.
-    pub fn cancel(&self) {
-        self.0.set.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the flag is set, here or above.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.set.load(Ordering::Relaxed) || self.0.parent.as_ref().is_some_and(Self::is_cancelled)
     }
 }
 
@@ -289,24 +222,5 @@ mod tests {
         let cx = context("a", "1.0", &[0], 42);
         assert_eq!(cx.rng().next_u64(), base);
         assert_ne!(cx.rng().next_u64(), base, "a second generator of one step starts elsewhere");
-    }
-
-    #[test]
-    fn a_child_is_cancelled_with_all_above_it_and_alone() {
-        let run = Cancellation::new();
-        let (task, other) = (run.child(), run.child());
-        let step = task.child();
-        task.cancel();
-        assert!(step.is_cancelled() && !other.is_cancelled() && !run.is_cancelled());
-        run.cancel();
-        assert!(other.is_cancelled());
-    }
-
-    #[test]
-    fn devices_are_read_as_they_are_written() {
-        for device in [Device::Cpu, Device::Cuda(3)] {
-            assert_eq!(device.to_string().parse(), Ok(device));
-        }
-        assert!("gpu".parse::<Device>().is_err());
     }
 }

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::indexing_slicing)]
 
+mod cancellation;
 mod check;
 mod context;
 mod description;
+mod device;
 mod draw;
 mod error;
 mod fingerprint;
@@ -26,9 +28,11 @@ mod step;
 mod tensor;
 mod transition;
 
+pub use cancellation::Cancellation;
 pub use check::{InvalidFlow, Problem};
-pub use context::{Cancellation, Context, Device, Origin, Placement, UnknownDevice};
+pub use context::{Context, Origin, Placement};
 pub use description::{BlockDescription, FlowDescription, StepDescription};
+pub use device::{Device, UnknownDevice};
 pub use draw::{Format, UnknownFormat};
 pub use error::{Result, StepError};
 pub use fingerprint::Fingerprint;

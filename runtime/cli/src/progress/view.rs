@@ -144,9 +144,7 @@ impl View {
 
     /// The part of the phase's work that is done, as far as its amount is known.
     fn fraction(&self, phase: &Phase) -> f64 {
-        let prefix = format!("{}.", phase.fan.path);
-        let each: u64 =
-            self.work.iter().filter(|(path, _)| path.starts_with(&prefix)).map(|(_, work)| work).sum();
+        let each: u64 = phase.fan.paths.iter().filter_map(|path| self.work.get(path)).sum();
         let all = each * phase.addressed as u64;
         // Those who are back may have had less to do than the one who had most.
         let working = phase.done.iter().filter(|((who, _), _)| !phase.back.contains(who));
@@ -170,8 +168,7 @@ impl Phase {
 
     /// Whether a collaborator's step belongs to this turn of this fan-out.
     fn holds(&self, origin: &Origin) -> bool {
-        let step = origin.path.strip_prefix(&*self.fan.path).and_then(|rest| rest.strip_prefix('.'));
-        step.is_some() && origin.loops == self.fan.loops
+        self.fan.paths.contains(&origin.path) && origin.loops == self.fan.loops
     }
 
     /// Units per second over all collaborators.

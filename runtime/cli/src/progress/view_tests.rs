@@ -5,7 +5,13 @@ fn name(text: &str) -> Name {
 }
 
 fn fan(round: u32) -> FanOrigin {
-    FanOrigin { path: "1.0".into(), steps: "train → validate".into(), loops: [round].as_slice().into() }
+    let paths = ["1.0.0".into(), "1.0.1".into()].into();
+    FanOrigin {
+        path: "1.0".into(),
+        steps: "train → validate".into(),
+        paths,
+        loops: [round].as_slice().into(),
+    }
 }
 
 fn sent(round: u32, to: &[&str]) -> EventKind {
