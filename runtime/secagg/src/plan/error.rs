@@ -1,0 +1,194 @@
+//! Why there is no plan.
+
+use thiserror::Error as ThisError;
+
+use super::Layout;
+
+/// Why there is no plan. Each message says what would do.
+#[derive(Clone, Debug, PartialEq, ThisError)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The sum could exceed the modulus and wrap around.
+    #[error(
+        "the sum of {clients} clients with up to {per_client} each can reach the modulus {modulus}; \
+         the largest cohort that fits is {largest_cohort}. Lower quantization-range or max-weight, or invite fewer"
+    )]
+    Overflow {
+        /// Clients asked for.
+        clients: usize,
+        /// Clients that fit.
+        largest_cohort: u64,
+        /// The larger of `quantization_range − 1` and `max_weight`.
+        per_client: u64,
+        /// The modulus.
+        modulus: u64,
+    },
+    /// More clients than shares.
+    #[error(
+        "{got} clients, and secret sharing on the complete graph serves at most {max} \
+         (the Shamir package shares over bytes); set num-shares to fewer neighbours"
+    )]
+    TooManyClients {
+        /// The limit.
+        max: usize,
+        /// Clients asked for.
+        got: usize,
+    },
+    /// More neighbours than shares.
+    #[error("num-shares {got}, and secret sharing serves at most {max} neighbours; use fewer")]
+    TooManyShares {
+        /// The limit.
+        max: usize,
+        /// The parameter as a count.
+        got: usize,
+    },
+    /// A text that is no number of shares.
+    #[error("'{got}' is no number of shares; write a count such as 30, or a fraction such as 0.1")]
+    NumSharesUnreadable {
+        /// The text's start.
+        got: String,
+    },
+    /// Fewer clients than the smallest cohort.
+    #[error("{got} clients, and min-cohort is {min_cohort}; invite more, or lower min-cohort openly")]
+    TooFewClients {
+        /// The parameter.
+        min_cohort: usize,
+        /// Clients asked for.
+        got: usize,
+    },
+    /// A cohort of one has no sum to hide in.
+    #[error("min-cohort {got}: a sum over fewer than 2 participants is a participant's input; use 2 or more")]
+    MinCohortBelowTwo {
+        /// The parameter.
+        got: usize,
+    },
+    /// One participant alone could open every mask.
+    #[error(
+        "a threshold of {got} with {clients} shares: below 2 a single participant opens every mask; use 2 or more"
+    )]
+    ThresholdBelowTwo {
+        /// The threshold as a count.
+        got: usize,
+        /// Clients asked for.
+        clients: usize,
+    },
+    /// No set of clients can meet the threshold.
+    #[error("a threshold of {got} with {clients} shares can never be met; use at most {clients}")]
+    ThresholdAboveClients {
+        /// The threshold as a count.
+        got: usize,
+        /// Among how many a secret is shared.
+        clients: usize,
+    },
+    /// A fraction outside (0, 1].
+    #[error("a threshold of {got} of the clients; a fraction lies above 0 and is at most 1")]
+    FractionOutOfRange {
+        /// The fraction.
+        got: f64,
+    },
+    /// A part of adversaries outside [0, 1).
+    #[error("{got} of the participants on the server's side; a part is at least 0 and below 1")]
+    AdversariesOutOfRange {
+        /// The parameter.
+        got: f64,
+    },
+    /// So many may work for the server that no sum hides an honest input.
+    #[error(
+        "of {clients} clients {colluders} may work for the server, and then a sum must be over at least {needed}; \
+         invite more, assume fewer adversaries, or trust the server openly with security = semi-honest"
+    )]
+    TooFewHonest {
+        /// Clients asked for.
+        clients: usize,
+        /// How many may work for the server.
+        colluders: usize,
+        /// The smallest cohort that would do.
+        needed: usize,
+    },
+    /// A threshold with which a server could have two different sets of survivors unmasked.
+    #[error(
+        "a threshold of {got} holds against a curious server only: with {colluders} of the {holders} who hold shares on \
+         a malicious server's side it must be more than half of {holders} + {colluders}; use {required} or more (and \
+         num-shares above that), assume fewer adversaries, or trust the server openly with security = semi-honest"
+    )]
+    ThresholdForCuriousServer {
+        /// Among how many a secret is shared.
+        holders: usize,
+        /// How many of them may work for the server, but for a chance of 2⁻⁴⁰ where the graph is random.
+        colluders: usize,
+        /// The smallest threshold that would do.
+        required: usize,
+        /// The threshold as a count.
+        got: usize,
+    },
+    /// A text that is no security setting.
+    #[error("'{got}' is no security setting; write semi-honest, malicious, or malicious:0.1")]
+    SecurityUnreadable {
+        /// The text's start.
+        got: String,
+    },
+    /// A text that is neither a count nor a fraction.
+    #[error("'{got}' is no threshold; write a count such as 3, or a fraction such as 0.6")]
+    ThresholdUnreadable {
+        /// The text's start.
+        got: String,
+    },
+    /// A modulus that this version cannot use.
+    #[error("modulus-range {got}; use a power of two, at most {max}")]
+    ModulusNotAPowerOfTwo {
+        /// The largest.
+        max: u64,
+        /// The parameter.
+        got: u64,
+    },
+    /// A quantization range that leaves no room.
+    #[error("quantization-range {got}; use at least 3 and less than modulus-range, {modulus}")]
+    QuantizationRange {
+        /// The modulus.
+        modulus: u64,
+        /// The parameter.
+        got: u64,
+    },
+    /// Nobody could count.
+    #[error("max-weight 0; use the largest weight that a client may have, at least 1")]
+    MaxWeightZero,
+    /// Not a range.
+    #[error("clipping-range {got}; use a positive number that a 32-bit float can hold")]
+    ClippingRange {
+        /// The parameter.
+        got: f64,
+    },
+    /// More entries than this machine can count.
+    #[error("{} scalars and {} vector entries are more than this machine can address", .layout.scalars, .layout.vector)]
+    LayoutTooLarge {
+        /// The layout.
+        layout: Layout,
+    },
+}
+
+impl PlanError {
+    /// A short name of the failure.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Overflow { .. } => "sum-can-overflow",
+            Self::TooManyClients { .. } => "too-many-clients",
+            Self::TooManyShares { .. } => "too-many-shares",
+            Self::NumSharesUnreadable { .. } => "num-shares-unreadable",
+            Self::TooFewClients { .. } => "too-few-clients",
+            Self::MinCohortBelowTwo { .. } => "min-cohort-below-two",
+            Self::ThresholdBelowTwo { .. } => "threshold-below-two",
+            Self::ThresholdAboveClients { .. } => "threshold-above-clients",
+            Self::FractionOutOfRange { .. } => "fraction-out-of-range",
+            Self::AdversariesOutOfRange { .. } => "adversaries-out-of-range",
+            Self::TooFewHonest { .. } => "too-few-honest",
+            Self::ThresholdForCuriousServer { .. } => "threshold-for-curious-server",
+            Self::SecurityUnreadable { .. } => "security-unreadable",
+            Self::ThresholdUnreadable { .. } => "threshold-unreadable",
+            Self::ModulusNotAPowerOfTwo { .. } => "modulus-not-a-power-of-two",
+            Self::QuantizationRange { .. } => "quantization-range",
+            Self::MaxWeightZero => "max-weight-zero",
+            Self::ClippingRange { .. } => "clipping-range",
+            Self::LayoutTooLarge { .. } => "layout-too-large",
+        }
+    }
+}
