@@ -49,10 +49,35 @@ fn process() -> Option<(Duration, u64)> {
     // Kilobytes everywhere but on Apple's systems.
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
     let bytes = u64::try_from(usage.max_rss()).ok()? * unit;
+    // Linux carries the maximum over when a process becomes another program, so under `cargo run` it would be
+    // cargo's. What the kernel says of the memory itself starts anew.
+    let status = std::fs::read_to_string("/proc/self/status").ok();
+    let bytes = status.as_deref().and_then(high_water_mark).unwrap_or(bytes);
     Some((duration(usage.user_time()) + duration(usage.system_time()), bytes))
+}
+
+/// The line `VmHWM:     1234 kB` of Linux's `/proc/self/status`, in bytes.
+#[cfg(unix)]
+fn high_water_mark(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
 }
 
 #[cfg(not(unix))]
 fn process() -> Option<(Duration, u64)> {
     None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_read_from_linuxs_status() {
+        assert_eq!(high_water_mark("VmPeak:\t 9 kB\nVmHWM:\t   1234 kB\nVmRSS:\t 7 kB\n"), Some(1234 * 1024));
+        for other in ["", "VmRSS:\t 7 kB", "VmHWM:\t many kB", "VmHWM:\t 7"] {
+            assert_eq!(high_water_mark(other), None, "{other:?}");
+        }
+    }
 }
