@@ -114,8 +114,8 @@
 //!
 //! // Round 3: was everybody told the same?
 //! let mut confirmed = Vec::new();
-//! for (name, client) in masked {
-//!     let (client, message) = client.check_consistency(&survivors)?;
+//! for ((name, client), journal) in masked.into_iter().zip(&mut journals) {
+//!     let (client, message) = client.check_consistency(&survivors, journal)?;
 //!     server.receive(name, message)?;
 //!     confirmed.push((name, client));
 //! }
@@ -204,12 +204,14 @@ mod graph;
 mod identity;
 mod journal;
 mod keys;
+mod known_cohorts;
 mod mask;
 mod masked_input;
 mod parameters;
 mod plan;
 mod policy;
 mod quantize;
+mod random;
 mod receive_shares;
 mod redacted;
 mod roster;
@@ -237,6 +239,7 @@ pub use freeze_roster::{FreezeRosterClient, FreezeRosterMessage, FreezeRosterSer
 pub use identity::{Identities, IdentityKey, PublicIdentity, Signature};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
+pub use known_cohorts::KnownCohort;
 pub use mask::{expand_mask_and_add, expand_masks_and_add};
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{NumShares, Parameters, Threshold};

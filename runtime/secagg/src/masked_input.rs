@@ -87,11 +87,17 @@ impl MaskInputClient {
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
             masks.push((key, Sign::of_pair(&site.name, name)));
         }
-        mask::apply_all(&mut entries, &masks)?;
+        mask::apply_all(to_mask(&site.plan, &mut entries), &masks)?;
         let entries = Entries::pack(&entries, site.plan.entry_bits());
         let message = MaskedInputMessage { session: site.session, entries };
         Ok((ConsistencyCheckClient { site, roster, binding, own_seed_share, held }, message))
     }
+}
+
+/// All of them: the weight, the scalars, the vector.
+fn to_mask<'a>(plan: &Plan, entries: &'a mut [u32]) -> &'a mut [u32] {
+    let first = if stands(Defence::MaskedCounts) { 0 } else { plan.layout().scalars().saturating_add(1) };
+    entries.get_mut(first..).unwrap_or_default()
 }
 
 /// A client's masked vector: noise to whoever lacks the masks.

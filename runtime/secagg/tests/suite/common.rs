@@ -234,7 +234,7 @@ impl Cohort {
         let survivors = self.send(survivors);
         let mut next = BTreeMap::new();
         for (i, client) in clients {
-            let (client, message) = client.check_consistency(&survivors)?;
+            let (client, message) = client.check_consistency(&survivors, &mut self.journals[i])?;
             if last[i] >= Last::ChecksConsistency {
                 server.receive(&self.names[i], self.send(message))?;
                 next.insert(i, client);

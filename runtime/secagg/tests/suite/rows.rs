@@ -22,7 +22,7 @@ fn confirm(
 ) -> (UnmaskServer, Clients, SignaturesMessage) {
     let mut next = Vec::new();
     for (i, client) in clients {
-        let (client, message) = client.check_consistency(&survivors).unwrap();
+        let (client, message) = client.check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
         server.receive(&cohort.names[i], message).unwrap();
         next.push((i, client));
     }
@@ -95,7 +95,7 @@ fn row_01_against_a_malicious_server_no_share_leaves() {
     let (mut server, survivors) = server.announce(cohort.model).unwrap();
     let (mut clients, mut words) = (Vec::new(), Vec::new());
     for (i, client) in masked {
-        let (client, message) = client.check_consistency(&survivors).unwrap();
+        let (client, message) = client.check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
         let result = server.receive(&cohort.names[i], message.clone());
         let from = cohort.names[i].clone();
         let stage = Stage::ConsistencyCheck;
@@ -139,7 +139,8 @@ fn row_02_a_client_that_is_called_dropped_answers_nothing() {
     let name = cohort.names[1].clone();
     let without =
         tamper(&survivors, |v| v["survivors"].as_array_mut().unwrap().retain(|n| *n != json!(name)));
-    let error = clients.remove(&1).unwrap().check_consistency(&without).unwrap_err();
+    let error =
+        clients.remove(&1).unwrap().check_consistency(&without, &mut MemoryJournal::new()).unwrap_err();
     assert_eq!(error, Error::NotASurvivor { client: name });
 }
 
@@ -149,7 +150,8 @@ fn row_02_survivors_who_never_shared_keys_are_refused() {
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
     let (_, survivors) = server.announce(cohort.model).unwrap();
     let padded = tamper(&survivors, |v| v["survivors"].as_array_mut().unwrap().push(json!("mallory")));
-    let error = clients.remove(&0).unwrap().check_consistency(&padded).unwrap_err();
+    let error =
+        clients.remove(&0).unwrap().check_consistency(&padded, &mut MemoryJournal::new()).unwrap_err();
     assert_eq!(error, Error::SurvivorsNotInCohort { names: vec!["mallory".into()] });
 }
 
@@ -186,7 +188,8 @@ fn row_03_two_stories_do_not_both_find_a_majority() {
     let mut sides = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
     for (i, client) in clients.into_iter().filter(|(i, _)| *i != 6) {
         let story = usize::from(i >= 3);
-        let (client, word) = client.check_consistency([&survivors, &without][story]).unwrap();
+        let (client, word) =
+            client.check_consistency([&survivors, &without][story], &mut MemoryJournal::new()).unwrap();
         sides[story].0.push(client);
         sides[story].1.push((cohort.names[i].clone(), word));
     }
@@ -487,6 +490,15 @@ fn row_06_the_journal_is_written_before_the_message_exists() {
             self.0.borrow_mut().push((*input, *session));
             Err(io::ErrorKind::StorageFull.into())
         }
+        fn rounds(&mut self) -> io::Result<u64> {
+            Ok(0)
+        }
+        fn confirm(&mut self, _: &KnownCohort) -> io::Result<()> {
+            Ok(())
+        }
+        fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
+            Ok(Vec::new())
+        }
     }
     let mut cohort = four();
     let (_, mut clients) = cohort.receive(&STAY).unwrap();
@@ -584,8 +596,12 @@ fn row_07_messages_of_another_session_are_refused_in_each_round() {
     new.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = new.masked(&STAY).unwrap();
     let (mut server, survivors) = server.announce(new.model).unwrap();
-    assert_eq!(client.check_consistency(&survivors).unwrap_err().code(), "session-mismatch");
-    let (_, word) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
+    assert_eq!(
+        client.check_consistency(&survivors, &mut MemoryJournal::new()).unwrap_err().code(),
+        "session-mismatch"
+    );
+    let (_, word) =
+        clients.remove(&0).unwrap().check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
     let replayed = tamper(&word, |v| v["session"]["attempt"] = json!(0));
     assert_eq!(server.receive(&name, replayed), Err(expected.clone()));
 
@@ -634,7 +650,8 @@ fn row_07_a_second_message_in_a_round_is_refused() {
     cohort.journals = vec![MemoryJournal::new(); 4];
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
     let (mut server, survivors) = server.announce(cohort.model).unwrap();
-    let (_, message) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
+    let (_, message) =
+        clients.remove(&0).unwrap().check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
     server.receive(&name, message.clone()).unwrap();
     assert_eq!(server.receive(&name, message).unwrap_err(), expected[3]);
 
@@ -709,7 +726,7 @@ fn row_10_a_client_counts_the_survivors_itself() {
     let me = cohort.names[0].clone();
     let alone = tamper(&survivors, |v| v["survivors"] = json!([me]));
     let missing = cohort.names[1..].iter().cloned().collect::<std::collections::BTreeSet<_>>();
-    let error = clients.remove(&0).unwrap().check_consistency(&alone).unwrap_err();
+    let error = clients.remove(&0).unwrap().check_consistency(&alone, &mut MemoryJournal::new()).unwrap_err();
     let missing = missing.into_iter().collect();
     assert_eq!(error, Error::BelowThreshold { stage: Stage::MaskedInput, required: 3, got: 1, missing });
 }
@@ -743,7 +760,7 @@ fn row_12_no_answer_opens_the_seed_of_a_dropout() {
     }
     // Nor does the late client itself help, with its answer or with anything else.
     let (client, _) = late.unwrap();
-    let error = client.check_consistency(&survivors).unwrap_err();
+    let error = client.check_consistency(&survivors, &mut MemoryJournal::new()).unwrap_err();
     assert_eq!(error, Error::NotASurvivor { client: dropped.clone() });
     let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
     assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
