@@ -20,6 +20,7 @@ mod inputs;
 mod message;
 mod name;
 pub mod prelude;
+mod provided;
 mod quorum;
 mod schema;
 mod secure;
@@ -40,6 +41,7 @@ pub use flow::{AtAggregator, AtCollaborators, Body, Flow, NamedFlow};
 pub use inputs::{Cause, Inputs, Missing};
 pub use message::Message;
 pub use name::{InvalidName, MAX_NAME_BYTES, Name};
+pub use provided::Provided;
 pub use quorum::{InvalidQuorum, Quorum};
 pub use schema::{Schema, Schemas};
 pub use secure::{

@@ -126,11 +126,11 @@ impl<T: SecureSum> SecureProtocol<T> for Disclosing {
         Ok(Needs { inputs: 1.min(invited), unmasking: 1 })
     }
 
-    fn server(&self) -> Result<Server> {
+    fn server(&self, _cx: &Context) -> Result<Server> {
         Ok(Server { closed: Arc::clone(&self.closed), ..Server::default() })
     }
 
-    fn client(&self) -> Result<Client> {
+    fn client(&self, _cx: &Context) -> Result<Client> {
         Ok(Client { closed: Arc::clone(&self.closed), ..Client::default() })
     }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use veilflow_secagg::{FixedPointSum, Input, Layout};
-use veilflow_spec::{Cancellation, Context, Device, Origin, Placement, SecureSum, Signal, SignalSink};
+use veilflow_spec::{
+    Cancellation, Context, Device, MessageDigest, Origin, Placement, SecureSum, Signal, SignalSink,
+};
 
-use super::support::{Update, flow, parameters, runtime};
+use super::support::{Update, flow, model, parameters, runtime};
 
 struct Nowhere;
 
@@ -22,6 +24,7 @@ fn a_secure_sum_equals_the_plain_fixed_point_sum_to_the_last_bit() {
     let steps = description.steps();
     let path = &steps.iter().find(|step| &*step.name == "average.mask").unwrap().path;
     let plan = parameters().plan(4, Layout::new(1, 4)).unwrap();
+    let given = MessageDigest::of(&model(0.25)).unwrap();
     for (turn, told) in (0..).zip(&told) {
         let mut sum = FixedPointSum::new(&plan);
         for (name, weight) in names.into_iter().zip(1_u64..) {
@@ -35,7 +38,7 @@ fn a_secure_sum_equals_the_plain_fixed_point_sum_to_the_last_bit() {
             let cx = Context::new(origin, 7, (1, Device::Cpu), Cancellation::new(), Arc::new(Nowhere));
             let vector = [0.25 * weight as f32; 4];
             let input = Input { weight, scalars: &[weight as f64 / 8.0], vector: &vector };
-            sum.add(name, &plan.quantize(&input, &mut cx.rng()).unwrap()).unwrap();
+            sum.add(name, &plan.quantize(&input, &mut cx.rng_for(given.as_bytes())).unwrap()).unwrap();
         }
         let plain = sum.decode().unwrap();
         assert_eq!(told.mean.values.values(), plain.mean(), "round {turn}");
