@@ -44,7 +44,9 @@ pub enum RunError {
         known: Vec<String>,
     },
     /// A probability of simulated dropouts that is none.
-    #[error("dropouts with a probability of {probability}: it is from 0 (nobody) to 1 (everybody, in each round)")]
+    #[error(
+        "dropouts with a probability of {probability}: it is from 0 (nobody) to 1 (everybody, in each round)"
+    )]
     InvalidDropouts {
         /// The probability.
         probability: f64,
@@ -117,10 +119,7 @@ pub enum RunError {
     },
     /// A secure session that the protocol ended: too few were left, or what came out cannot be right. Nothing of the
     /// sum is known.
-    #[error(
-        "round {round}: the secure session ended at `{step}`: {error}.{}",
-        missing_lines(missing)
-    )]
+    #[error("round {round}: the secure session ended at `{step}`: {error}.{}", missing_lines(missing))]
     SecureSession {
         /// The aggregator's step of the protocol.
         step: String,

@@ -15,7 +15,9 @@ use veilflow_spec::graph::{
     Addressed, AggregatorNode, Block, Broadcast, Fan, Given, Hidden, Needs, Part, Payload, Refused, Secure,
     Value,
 };
-use veilflow_spec::{Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement, Provided, Quorum};
+use veilflow_spec::{
+    Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement, Provided, Quorum,
+};
 
 use crate::cancel::Canceller;
 use crate::error::RunError;

@@ -255,7 +255,9 @@ mod tests {
         let first = |cx: Context, purpose: &[u8]| cx.rng_for(purpose).next_u64();
         let base = first(context("a", "1.0", &[0], 42), b"rounding");
         assert_eq!(base, first(context("a", "7.3", &[0], 42), b"rounding"));
-        for other in [context("b", "1.0", &[0], 42), context("a", "1.0", &[1], 42), context("a", "1.0", &[0], 43)] {
+        for other in
+            [context("b", "1.0", &[0], 42), context("a", "1.0", &[1], 42), context("a", "1.0", &[0], 43)]
+        {
             assert_ne!(base, first(other, b"rounding"));
         }
         assert_ne!(base, first(context("a", "1.0", &[0], 42), b"shuffling"));

@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn what_is_said_of_nobody_is_refused() {
         let journals = BTreeMap::from([(Name::from("b"), SiteJournal::default())]);
-        let error = Places::new(Provisions { journals, ..Provisions::default() }, &["a".into()]).err().unwrap();
+        let error =
+            Places::new(Provisions { journals, ..Provisions::default() }, &["a".into()]).err().unwrap();
         assert_eq!(error.code(), "unknown-collaborator");
     }
 }

@@ -167,6 +167,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
         let digest: String = parameters.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         vec![
             ("security", parameters.security().to_string()),
+            ("num-shares", parameters.num_shares().to_string()),
             ("threshold", parameters.reconstruction_threshold().to_string()),
             ("min-cohort", parameters.min_cohort().to_string()),
             ("max-weight", parameters.max_weight().to_string()),

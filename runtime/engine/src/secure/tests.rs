@@ -53,7 +53,8 @@ fn parameters() -> Parameters {
 
 fn clients() -> Clients {
     let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
-    let site = || SecureSite::new(policy, SiteJournal::default(), || Err(StepError::msg("nothing is signed")));
+    let site =
+        || SecureSite::new(policy, SiteJournal::default(), || Err(StepError::msg("nothing is signed")));
     NAMES.map(|name| (name, SecAggClient::new(parameters(), site()))).into()
 }
 

@@ -2,8 +2,8 @@
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::inputs::Missing;
 use crate::flow::{AtAggregator, AtCollaborators};
+use crate::inputs::Missing;
 use crate::name::Name;
 use crate::secure::block::Needs;
 use crate::secure::given::MessageDigest;

@@ -1,10 +1,10 @@
 //! What leaves a site of a secure join: the code of an error.
 
-use veilflow_engine::{LocalRuntime, RunError, SecAgg};
+use veilflow_engine::{LocalRuntime, RunError};
 use veilflow_secagg::ClientPolicy;
-use veilflow_spec::{Cause, Flow};
+use veilflow_spec::Cause;
 
-use super::support::{Server, Site, Told, flow, parameters, runtime};
+use super::support::{Server, Site, flow, runtime};
 use crate::support::Recorder;
 
 /// What the run's events say.
