@@ -56,6 +56,8 @@ pub(crate) struct Group {
     needs: Needs,
     /// Whom it lost so far.
     lost: BTreeMap<Name, Missing>,
+    /// Whether a setup that fails now may be started again.
+    attempts_left: bool,
     /// Asks whom the protocol left out by itself.
     refused: Refused,
 }
@@ -174,6 +176,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             invited: invited.len(),
             needs,
             lost: BTreeMap::new(),
+            attempts_left: secure.attempts() > 1,
             refused: Arc::clone(secure.refused()),
         });
         let sum = self.session(secure, invited).await;
@@ -195,13 +198,12 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
     where
         P: Port<C>,
     {
-        let (setup, rounds) = secure.setup_and_rounds();
         let mut attempt = 0;
         let inputs = loop {
             let Some(group) = &self.group else { return Err(no_group()) };
             let missing = group.lost.values().cloned().collect();
             let opening = secure.opening(&group.message, invited.clone(), attempt, missing);
-            let error = match self.walk(setup, opening.map_err(internal)?).await {
+            let error = match self.walk(secure.setup(), opening.map_err(internal)?).await {
                 Ok(inputs) => break inputs,
                 Err(error) => self.ended(error),
             };
@@ -219,7 +221,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 error: error.to_string(),
             });
         };
-        self.walk(rounds, inputs).await.map_err(|error| self.ended(error))
+        self.walk(secure.rounds(), inputs).await.map_err(|error| self.ended(error))
     }
 
     /// Whether a setup that failed may be started again: somebody was lost, for otherwise it would fail again, and
@@ -242,6 +244,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         match secure.needs(invited.len()) {
             Ok(needs) if needs.inputs <= invited.len() => {
                 group.needs = needs;
+                group.attempts_left = attempt + 1 < secure.attempts();
                 true
             }
             _ => false,
@@ -297,7 +300,10 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             needed,
         });
         let nobody_waits = self.canceller.flag().child();
-        let mut answers = Answers { needed, pending: addressed, ..Answers::default() };
+        // Among whom a setup can be started again is only known when all have answered.
+        let to_the_end =
+            fan.part() == Part::Setup && self.group.as_ref().is_some_and(|group| group.attempts_left);
+        let mut answers = Answers { needed, to_the_end, pending: addressed, ..Answers::default() };
         let complete = self.collect(fan, &origin, payloads, &nobody_waits, &mut answers).await;
         // Whoever still works is told that nobody waits for it.
         nobody_waits.cancel();
@@ -369,7 +375,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         };
         let mut deadline = std::pin::pin!(deadline);
         let mut cancelled = std::pin::pin!(self.canceller.cancelled());
-        while answers.can_still_meet_quorum() {
+        while answers.are_worth_waiting_for() {
             tokio::select! {
                 answer = running.next() => {
                     let Some((name, result)) = answer else { break };
@@ -444,23 +450,23 @@ struct Answers {
     missing: BTreeMap<Name, Missing>,
     pending: usize,
     needed: usize,
+    /// Whether all are waited for, although the quorum is out of reach.
+    to_the_end: bool,
 }
 
 impl Answers {
-    fn can_still_meet_quorum(&self) -> bool {
-        self.arrived.len() + self.pending >= self.needed
+    fn are_worth_waiting_for(&self) -> bool {
+        self.to_the_end || self.arrived.len() + self.pending >= self.needed
     }
 }
 
 /// The quorum of a secure join, which all of its exchanges have.
 fn quorum<A, C>(secure: &Secure<A, C>) -> Quorum {
-    let fans = secure.setup_and_rounds().1.iter();
-    fans.filter_map(|block| match block {
-        Block::Fan(fan) => Some(fan.quorum()),
-        _ => None,
-    })
-    .next()
-    .unwrap_or(Quorum::ALL)
+    match secure.rounds().first() {
+        Some(Block::Fan(fan)) => fan.quorum(),
+        // A builder puts the fan-out there in which the inputs are made.
+        _ => Quorum::ALL,
+    }
 }
 
 fn no_group() -> RunError {

@@ -29,6 +29,8 @@
 //! third of the participants on its side.
 
 mod client;
+#[cfg(test)]
+mod faults;
 pub mod messages;
 mod place;
 mod server;

@@ -127,10 +127,15 @@ impl<A, C> Secure<A, C> {
         &self.blocks
     }
 
-    /// Those of the [blocks](Self::blocks) that come before any input is made, and may be walked again, from another
-    /// [opening](Self::opening); and the others, which may not.
-    pub fn setup_and_rounds(&self) -> (&[Block<A, C>], &[Block<A, C>]) {
-        self.blocks.split_at_checked(self.inputs).unwrap_or((&[], &self.blocks))
+    /// Those of the [blocks](Self::blocks) that come before any input is made. They may be walked again, from another
+    /// [opening](Self::opening).
+    pub fn setup(&self) -> &[Block<A, C>] {
+        self.blocks.get(..self.inputs).unwrap_or_default()
+    }
+
+    /// The others, from the fan-out on in which the inputs are made. They are walked once.
+    pub fn rounds(&self) -> &[Block<A, C>] {
+        self.blocks.get(self.inputs..).unwrap_or_default()
     }
 
     /// Asks whom the role at the aggregator left out because of what they sent.
