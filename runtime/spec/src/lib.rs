@@ -65,5 +65,5 @@ pub mod __private {
     pub use crate::error::Result;
     pub use crate::message::Message;
     pub use crate::schema::{Schema, Schemas};
-    pub use crate::secure::{Averaged, Means, Parts, SecureSum, SumLayout};
+    pub use crate::secure::{Averaged, Means, Parts, SecureSum, SumLayout, check_clipping_range};
 }

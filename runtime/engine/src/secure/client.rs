@@ -91,7 +91,7 @@ impl SecAggClient {
         let (Secrets::EverybodysShares(shares), Some(message)) = (self.take(), self.message.take()) else {
             return Err(out_of_order("mask"));
         };
-        let parts = Parts::of(input)?;
+        let parts = Parts::of(input, self.parameters.clipping_range())?;
         let input = Input { weight: input.weight(), scalars: parts.scalars(), vector: parts.vector() };
         let model = ModelDigest::from_bytes(*message.as_bytes());
         // One place of the run: whatever the server calls the session, its input is masked once.

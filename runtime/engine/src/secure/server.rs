@@ -206,7 +206,8 @@ impl SecAggServer {
         cx.metric("masked", survivors.len() as f64);
         cx.metric("dropped", lost.len() as f64);
         cx.metric("unmasked", unmasked as f64);
-        let mut means = Means::new(aggregate.scalars(), aggregate.mean());
+        let range = self.parameters.clipping_range();
+        let mut means = Means::new(aggregate.scalars(), aggregate.mean(), range);
         let total_weight = aggregate.total_weight();
         Ok(Sum::new(T::read(total_weight, &mut means)?, total_weight, survivors, lost))
     }

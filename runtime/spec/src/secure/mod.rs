@@ -46,6 +46,6 @@ pub(crate) use embed::{Users, embed};
 pub(crate) use given::Carried;
 pub use given::{Given, MessageDigest};
 pub use hidden::{Hidden, HiddenRole};
-pub use layout::{Averaged, Means, Parts, SecureSum, SumLayout};
+pub use layout::{Averaged, Means, Parts, SecureSum, SumLayout, check_clipping_range};
 pub use protocol::{Opening, SecureProtocol};
 pub use sum::Sum;
