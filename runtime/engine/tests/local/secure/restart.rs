@@ -31,11 +31,14 @@ fn sites(rounds: u32, dropouts: &[(&str, &str)]) -> LocalRuntime<Server, Site> {
     dropouts.iter().fold(runtime, |runtime, (name, step)| runtime.drop_out(*name, *step))
 }
 
+/// The number of each attempt after the first, and whom it did without.
+type Restarts = Vec<(u32, Vec<String>)>;
+
 /// How it ended, whom each restart did without, and how often each step ran at the sites.
 fn run(
     flow: &Flow<Server, Site, (), Vec<Told>>,
     runtime: LocalRuntime<Server, Site>,
-) -> (Result<Vec<Told>, RunError>, Vec<(u32, Vec<String>)>, BTreeMap<String, usize>) {
+) -> (Result<Vec<Told>, RunError>, Restarts, BTreeMap<String, usize>) {
     let (told, at_sites) = (Recorder::new(), Recorder::new());
     let outcome = runtime.observe(told.clone()).observe_sites(Arc::clone(&at_sites) as _).run(flow, ());
     let restarts = told.kinds().into_iter().filter_map(|kind| match kind {
