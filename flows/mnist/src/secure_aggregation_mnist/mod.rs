@@ -62,8 +62,8 @@ pub const SCALARS: usize = 3;
 /// of 10^-6 in a parameter grows a thousandfold in one epoch.
 pub fn parameters(sites: usize, max_weight: u64) -> Parameters {
     let parameters = Parameters::new().with_max_weight(max_weight);
-    let fits = parameters.largest_quantization_range(sites);
-    parameters.with_quantization_range(fits.checked_ilog2().map_or(0, |bits| 1 << bits))
+    let fits = parameters.largest_quantization_range(sites.max(1).next_power_of_two());
+    parameters.with_quantization_range(fits)
 }
 
 /// How many sites each part of the protocol needs.
