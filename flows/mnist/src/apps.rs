@@ -82,7 +82,7 @@ struct ProtocolOptions {
     /// Whom it holds against: a malicious server with a third of the sites on its side, malicious:0.1 for a tenth of them, or a semi-honest server, which follows the protocol and is curious [default: malicious]
     #[arg(long, value_name = "SETTING")]
     security: Option<Security>,
-    /// Among how many sites each secret is shared: a count, or a fraction such as 0.1 [default: 1.0, all of them]
+    /// Among how many sites each secret is shared: a count, a fraction such as 0.1, or auto for as few as are safe [default: 1.0, all of them; with secagg+ auto]
     #[arg(long, value_name = "K")]
     num_shares: Option<NumShares>,
     /// Sites that must reveal shares for a sum to be unmasked: a count, or a fraction such as 0.6 [default: two thirds, rounded down, and one more]
@@ -200,8 +200,11 @@ pub struct FedavgMnist;
 /// What the aggregator of `fedavg-mnist` sees of the sites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Secure {
-    /// The sum of their updates: secure aggregation by SecAgg
+    /// The sum of their updates: secure aggregation by SecAgg, in which each site shares secrets with all others
     Secagg,
+    /// The same by SecAgg+, in which each shares them with few neighbours; few sites share with all
+    #[value(name = "secagg+")]
+    SecaggPlus,
     /// Each site's own update
     #[default]
     Off,
@@ -244,8 +247,12 @@ impl App for FedavgMnist {
             None => options.training.data()?.train.len(),
         };
         let parameters = options.protocol.parameters(cohort, images);
-        let quorum = for_the_sum(&plan(&parameters, cohort)?);
-        Ok(fedavg_mnist::fedavg_mnist_secure(SecAgg::new(parameters), quorum))
+        let protocol = match options.secure {
+            Secure::SecaggPlus => SecAgg::plus(parameters),
+            _ => SecAgg::new(parameters),
+        };
+        let quorum = for_the_sum(&plan(protocol.parameters(), cohort)?);
+        Ok(fedavg_mnist::fedavg_mnist_secure(protocol, quorum))
     }
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {

@@ -164,6 +164,7 @@ impl Server {
         cx.metric("masked", masked as f64);
         cx.metric("dropped", self.plan.clients().saturating_sub(masked) as f64);
         cx.metric("unmasked", unmasked as f64);
+        cx.metric("clipped", aggregate.clipped() as f64);
         self.results.push(scores);
         if cx.round() + 1 < self.rounds {
             return Ok(Loop::Again(self.new_round(cx.round() + 1)));

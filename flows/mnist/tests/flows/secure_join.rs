@@ -60,7 +60,8 @@ fn each_round_tells_how_many_were_masked_dropped_and_unmasked_and_nothing_of_a_s
         }
     }));
     runtime.run(&joined_flow(&plan(4, Threshold::Count(3))), 2).unwrap();
-    let round = [("masked".to_owned(), 3.0), ("dropped".to_owned(), 1.0), ("unmasked".to_owned(), 3.0)];
+    let round = [("masked", 3.0), ("dropped", 1.0), ("unmasked", 3.0), ("clipped", 0.0)];
+    let round = round.map(|(name, count)| (name.to_owned(), count));
     assert_eq!(*metrics.lock().unwrap(), [round.clone(), round].concat());
     let told = told.lock().unwrap();
     assert!(told.contains("Agg Model Validation Score"), "the means are told");

@@ -37,7 +37,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use veilflow_secagg::{Layout, Parameters, Plan};
+use veilflow_secagg::{Layout, NumShares, Parameters, Plan};
 use veilflow_spec::{
     AtAggregator, AtCollaborators, Context, MessageDigest, Needs, Opening, Result, SecureProtocol, SecureSum,
     StepError, Sum,
@@ -128,6 +128,27 @@ impl SecAgg {
         Self { parameters, attempts: ATTEMPTS }
     }
 
+    /// SecAgg+, in which each site shares masks and secrets with few neighbours in a random graph: as many, and with the
+    /// threshold, as the parameters' adversaries and dropouts allow for the number invited, unless
+    /// [`num_shares`](Parameters::with_num_shares) says how many. A cohort that is too small for a sparse graph shares
+    /// among all, as [`complete`](Self::complete) does.
+    pub fn plus(parameters: Parameters) -> Self {
+        Self::new(match parameters.num_shares() == NumShares::default() {
+            true => parameters.with_num_shares(NumShares::Auto),
+            false => parameters,
+        })
+    }
+
+    /// The parameters of each session.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Whether its graph is to be sparse.
+    fn is_plus(&self) -> bool {
+        self.parameters.num_shares() != NumShares::default()
+    }
+
     /// How often the setup of a session is started at most; 3, unless it is said, and at least once. It is repeated only
     /// while no input is masked, and among those only who are still there.
     #[must_use]
@@ -160,7 +181,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
     type Client = SecAggClient;
 
     fn name(&self) -> &'static str {
-        "secagg"
+        if self.is_plus() { "secagg+" } else { "secagg" }
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {

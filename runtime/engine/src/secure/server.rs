@@ -2,7 +2,7 @@
 
 use veilflow_secagg::{
     AdvertiseKeysServer, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest,
-    Parameters, Plan, Session, ShareKeysServer, UnmaskServer,
+    NumShares, Parameters, Plan, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
     Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
@@ -111,6 +111,14 @@ impl SecAggServer {
             "secure aggregation of {clients} sites against a {security} server, threshold {threshold}; \
              a mean is exact to {error:.1e}"
         ));
+        let neighbours = plan.neighbours();
+        if neighbours + 1 < clients {
+            cx.note(format_args!("each site shares its secrets with {neighbours} others in a random graph"));
+        } else if self.parameters.num_shares() == NumShares::Auto {
+            cx.note(format_args!(
+                "{clients} sites are too few for a sparse graph against so many adversaries: all share with all"
+            ));
+        }
         if plan.min_cohort() == 2 {
             cx.note(
                 "min-cohort 2: where only two sites are in a sum, each can compute the other's part of it",
@@ -206,6 +214,7 @@ impl SecAggServer {
         cx.metric("masked", survivors.len() as f64);
         cx.metric("dropped", lost.len() as f64);
         cx.metric("unmasked", unmasked as f64);
+        cx.metric("clipped", aggregate.clipped() as f64);
         let range = self.parameters.clipping_range();
         let mut means = Means::new(aggregate.scalars(), aggregate.mean(), range);
         let total_weight = aggregate.total_weight();
