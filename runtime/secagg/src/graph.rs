@@ -43,6 +43,11 @@ impl Graph {
         Self { ring, place: place.into_iter().map(|(_, place)| place).collect(), wanted }
     }
 
+    /// k.
+    pub(crate) fn degree(&self) -> usize {
+        degree(self.ring.len(), self.wanted)
+    }
+
     /// A member's neighbours in ascending order. Computed when asked for: nobody needs the whole graph.
     pub(crate) fn neighbours(&self, member: usize) -> Vec<usize> {
         let Some(place) = self.place.get(member) else { return Vec::new() };

@@ -80,7 +80,7 @@ impl PublicIdentity {
         bytes
     }
 
-    fn verifies(&self, statement: &Transcript, signature: &Signature) -> bool {
+    pub(crate) fn verifies(&self, statement: &Transcript, signature: &Signature) -> bool {
         ecdsa::Signature::from_slice(&*signature.0)
             .is_ok_and(|signature| self.0.verify(statement.as_bytes(), &signature).is_ok())
     }

@@ -218,6 +218,7 @@ mod security;
 mod session;
 mod shamir;
 mod share_keys;
+pub mod simulation;
 mod transcript;
 mod unmask;
 #[cfg(test)]

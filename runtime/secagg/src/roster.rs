@@ -189,6 +189,11 @@ impl Roster {
         u8::try_from(place.checked_add(1)?).ok()
     }
 
+    /// k: how many neighbours each member has.
+    pub(crate) fn degree(&self) -> usize {
+        self.graph.as_ref().map_or(self.len().saturating_sub(1), Graph::degree)
+    }
+
     pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.digest
     }

@@ -38,6 +38,7 @@ use crate::{
     session::Session,
     shamir::{Share, combine},
     share_keys::{Dealing, own_purpose},
+    simulation::Counts,
     transcript::Transcript,
 };
 
@@ -142,6 +143,22 @@ impl UnmaskServer {
     /// Who dropped out between sharing keys and sending an input.
     pub fn dropped(&self) -> impl Iterator<Item = &str> {
         self.dropped.iter().map(String::as_str)
+    }
+
+    /// What the session takes at least, for the simulation's floor.
+    pub(crate) fn counts(&self) -> Counts {
+        let pairs = |name: &String| {
+            let neighbours = self.roster.neighbours(name).into_iter();
+            neighbours.filter(|(name, _)| self.survivors.contains(*name)).count()
+        };
+        Counts {
+            neighbours: self.roster.degree(),
+            members: self.roster.len(),
+            is_signed: self.plan.security().is_malicious(),
+            survivors: self.survivors.len(),
+            dropped: self.dropped.len(),
+            open_pairs: self.dropped.iter().map(pairs).sum(),
+        }
     }
 
     /// Rebuilds the survivors' seeds and the dropped members' masking keys, takes the masks off, and decodes the sum.
