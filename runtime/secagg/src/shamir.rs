@@ -63,8 +63,9 @@ pub(crate) fn split(secret: &[u8; 32], count: u8, threshold: u8) -> Result<Vec<S
     };
     let mut values = Zeroizing::new(vec![[0; 32]; free]);
     rand::rngs::SysRng.try_fill_bytes(values.as_flattened_mut()).map_err(|_| Error::NoEntropy)?;
-    let known: Vec<(u8, Share)> =
-        (0..).zip(std::iter::once(secret).chain(&*values).map(|value| Share::from_bytes(*value))).collect();
+    let known: Vec<(u8, Share)> = (0..=u8::MAX)
+        .zip(std::iter::once(secret).chain(&*values).map(|value| Share::from_bytes(*value)))
+        .collect();
     let base = Base::new(known.iter().map(|(position, _)| *position))?;
     let rest: Vec<Share> = (threshold..=count)
         .map(|position| base.value_at(position, known.iter().map(|(_, share)| share)))
@@ -247,7 +248,7 @@ mod tests {
                 bytes.extend_from_slice(share.as_bytes());
                 bytes
             };
-            let theirs: Vec<Vec<u8>> = (1..).zip(&ours).map(keyshare).collect();
+            let theirs: Vec<Vec<u8>> = (1..=255).zip(&ours).map(keyshare).collect();
             let last = &theirs[usize::from(count - threshold)..];
             assert_eq!(combine_keyshares(last).unwrap(), secret, "{threshold} of {count}");
         }

@@ -71,7 +71,7 @@ fn row_03_attack_with_two_sets_of_survivors() {
         let Masked { server, survivors, clients, vectors } = world.masked().map_err(|e| e.code())?;
         let victim = world.names[6].clone();
         let mut without_it = survivors.clone();
-        without_it.survivors.remove(&victim);
+        Arc::make_mut(&mut without_it.survivors).remove(&victim);
         let next = server.next;
         let (mut seeds, mut keys) = (Vec::new(), Vec::new());
         let mut stories = [(Vec::new(), BTreeMap::new()), (Vec::new(), BTreeMap::new())];
@@ -118,7 +118,7 @@ fn unmask(
     }
     let masking = PrivateKey::from_bytes(&combine(keys).unwrap()).unwrap();
     for (other, member) in server.roster.neighbours(name) {
-        let agreed = masking.agree(&member.masking_key);
+        let agreed = masking.agree_with(&member.masking_key, other).unwrap();
         let key = pair_mask_key(&agreed, &server.session, name, other, &server.binding).unwrap();
         mask::apply(&mut entries, &key, Sign::of_pair(name, other).opposite()).unwrap();
     }
@@ -246,7 +246,7 @@ fn row_12_attack_with_a_late_input() {
         let mut world = World::curious(4, 3);
         let Masked { server, mut survivors, clients, vectors } = world.masked().unwrap();
         let (late, mut keys) = (world.names[3].clone(), Vec::new());
-        survivors.survivors.remove(&late);
+        Arc::make_mut(&mut survivors.survivors).remove(&late);
         let server = server.next;
         let nothing = SignaturesMessage { session: world.session, signatures: BTreeMap::new() };
         for (name, client) in world.names.iter().zip(clients).take(3) {

@@ -37,6 +37,7 @@ pub(super) fn run<I: Instruments>(simulation: &Simulation, instruments: &I) -> R
 
 impl<I: Instruments> Run<'_, I> {
     fn session(self) -> Result<Report, Error> {
+        keep_freed_memory();
         let (cast, ledger, plan) = (&self.cast, &self.ledger, self.simulation.plan);
         let session = Session::generate(0)?;
         let model = ModelDigest::from_bytes([0; 32]);
@@ -208,4 +209,12 @@ impl<I: Instruments> Run<'_, I> {
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Many allocators give a vector of some hundred kilobytes back to the system each time it is freed, and get it again
+/// page by page, which takes longer than adding it. A process that has freed a large piece once keeps such vectors, and
+/// so does this one from now on; the piece itself is never touched.
+fn keep_freed_memory() {
+    const LARGE: usize = 31 << 20;
+    drop(std::hint::black_box(vec![0_u8; LARGE]));
 }
