@@ -219,6 +219,7 @@ mod security;
 mod session;
 mod shamir;
 mod share_keys;
+pub mod simulation;
 mod transcript;
 mod unmask;
 #[cfg(test)]
