@@ -19,7 +19,7 @@
 //! Each round is a module of its own. Under [`Security::Malicious`], the default, what the server could invent is signed
 //! with identity keys; under [`Security::SemiHonest`] the same messages travel without signatures. With
 //! [`num_shares`](Parameters::with_num_shares) below N each client has few neighbours (SecAgg+); [`bounds`] finds how
-//! many, and which threshold.
+//! many, and which threshold ([`NumShares::Auto`]), and checks what is given by hand.
 //!
 //! # What is a type here
 //!
@@ -194,6 +194,7 @@ pub mod bounds;
 mod cohort;
 mod commitment;
 mod consistency_check;
+mod cost;
 mod defences;
 mod derive;
 mod digest;
@@ -232,6 +233,7 @@ pub use consistency_check::{
     ConsistencyCheckClient, ConsistencyCheckMessage, ConsistencyCheckServer, SignaturesMessage,
     SurvivorsMessage,
 };
+pub use cost::{ClientCost, ServerCost, UploadBytes};
 pub use digest::{InputId, ModelDigest};
 pub use entries::{add_packed_entries, pack_entries};
 pub use error::{Error, Stage};
