@@ -45,8 +45,8 @@
 //! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client, one roster signed by all), 5 (a neighbour graph from
 //! everybody's randomness, committed before it is revealed), 6 (no input is masked
 //! twice, sessions only go forward), 7 (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad
-//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
-//! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
+//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight, the number of clipped
+//! values and the scalars travel masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
 //! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
 //! sum).
 //!
