@@ -32,11 +32,11 @@ impl EncodedKey {
 
     /// The point, if there is one on the curve and this is its one encoding: SEC 1 has another of the same length
     /// ("compact"), under which a key could appear twice in a roster.
-    pub(crate) fn decode(&self, owner: &str) -> Result<PublicKey, Error> {
+    pub(crate) fn decode(&self, from: &str, owner: &str) -> Result<PublicKey, Error> {
         let point = p256::PublicKey::from_sec1_bytes(self.as_bytes()).ok();
         match point {
             Some(point) if Self::of(point)? == *self => Ok(PublicKey { point, encoded: *self }),
-            _ => Err(Error::InvalidPublicKey { owner: owner.to_owned() }),
+            _ => Err(Error::InvalidPublicKey { from: from.to_owned(), owner: owner.to_owned() }),
         }
     }
 }
@@ -120,7 +120,7 @@ mod tests {
     fn row_07_keys_are_fresh_and_agree() {
         let (a, b) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
         assert_ne!(a.to_bytes(), b.to_bytes());
-        let public = |key: &PrivateKey| key.encoded_public_key().unwrap().decode("x").unwrap();
+        let public = |key: &PrivateKey| key.encoded_public_key().unwrap().decode("x", "x").unwrap();
         assert_eq!(a.agree(&public(&b)).as_bytes(), b.agree(&public(&a)).as_bytes());
         let restored = PrivateKey::from_bytes(&a.to_bytes()).unwrap();
         assert_eq!(restored.encoded_public_key().unwrap(), a.encoded_public_key().unwrap());
@@ -132,11 +132,11 @@ mod tests {
         let mut compact = valid;
         compact[0] = 5;
         for bytes in [[0; 33], [0xff; 33], [4; 33], compact] {
-            let error = EncodedKey::from_bytes(bytes).decode("eve").map(|_| ()).unwrap_err();
-            assert_eq!(error, Error::InvalidPublicKey { owner: "eve".into() });
-            assert_eq!(error.culprits(), ["eve"]);
+            let error = EncodedKey::from_bytes(bytes).decode("relay", "eve").map(|_| ()).unwrap_err();
+            assert_eq!(error, Error::InvalidPublicKey { from: "relay".into(), owner: "eve".into() });
+            assert_eq!(error.culprits(), ["relay"]);
         }
-        assert!(EncodedKey::from_bytes(valid).decode("eve").is_ok());
+        assert!(EncodedKey::from_bytes(valid).decode("relay", "eve").is_ok());
         assert!(PrivateKey::from_bytes(&[0; 32]).is_none());
         assert!(PrivateKey::from_bytes(&[0xff; 32]).is_none());
     }

@@ -53,8 +53,11 @@ impl ReceiveSharesClient {
         for (from, dealt) in &message.shares {
             let position = roster.place_among_recipients(from, &site.name);
             let sender = roster.get(from).filter(|_| position.is_some());
-            let sender =
-                sender.ok_or_else(|| Error::UnknownSender { stage: Stage::ShareKeys, name: from.clone() })?;
+            let sender = sender.ok_or_else(|| Error::StrangerPassedOn {
+                stage: Stage::ShareKeys,
+                from: SERVER.to_owned(),
+                name: from.clone(),
+            })?;
             let signed = Signed { stage: Stage::ShareKeys, from: SERVER, signer: from };
             let recipients = roster.neighbours(from).len();
             let place = (position.unwrap_or(usize::MAX), recipients);

@@ -142,8 +142,8 @@ impl Roster {
             }
             let member = Member {
                 index,
-                sealing_key: entry.sealing_key.decode(name)?,
-                masking_key: entry.masking_key.decode(name)?,
+                sealing_key: entry.sealing_key.decode(SERVER, name)?,
+                masking_key: entry.masking_key.decode(SERVER, name)?,
                 commitment: *entry.commitment,
                 identity: identity.copied(),
             };
@@ -345,10 +345,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_off_the_curve_names_its_owner() {
+    fn a_key_off_the_curve_names_who_passed_it_on() {
         let mut bad = roster(&["a", "b", "c"]);
         bad.members[1].sealing_key = EncodedKey::from_bytes([0; 33]);
-        assert_eq!(check(&bad).err(), Some(Error::InvalidPublicKey { owner: "b".into() }));
+        assert_eq!(
+            check(&bad).err(),
+            Some(Error::InvalidPublicKey { from: SERVER.into(), owner: "b".into() })
+        );
     }
 
     #[test]
