@@ -205,6 +205,7 @@ mod keys;
 mod known_cohorts;
 mod mask;
 mod masked_input;
+mod parallel;
 mod parameters;
 mod plan;
 mod policy;
@@ -222,6 +223,7 @@ mod transcript;
 mod unmask;
 #[cfg(test)]
 mod vectors;
+mod words;
 
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};

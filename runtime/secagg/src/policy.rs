@@ -16,6 +16,9 @@ pub struct ClientPolicy {
     fixed_cohort: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_rounds: Option<u64>,
+    /// Not in any file: no deployment has a use for it.
+    #[serde(skip)]
+    allow_refused_plans: bool,
 }
 
 impl Default for ClientPolicy {
@@ -31,6 +34,7 @@ impl Default for ClientPolicy {
             min_cohort_difference: 0,
             fixed_cohort: false,
             max_rounds: None,
+            allow_refused_plans: false,
         }
     }
 }
@@ -95,6 +99,14 @@ impl ClientPolicy {
         self
     }
 
+    /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
+    /// nobody. For benchmarks, on data that is no secret.
+    #[must_use]
+    pub fn with_allow_refused_plans(mut self, allow: bool) -> Self {
+        self.allow_refused_plans = allow;
+        self
+    }
+
     /// See [`with_min_cohort`](Self::with_min_cohort).
     pub fn min_cohort(&self) -> usize {
         self.min_cohort
@@ -113,6 +125,11 @@ impl ClientPolicy {
     /// See [`with_allow_remasking`](Self::with_allow_remasking).
     pub fn allow_remasking(&self) -> bool {
         self.allow_remasking
+    }
+
+    /// See [`with_allow_refused_plans`](Self::with_allow_refused_plans).
+    pub fn allow_refused_plans(&self) -> bool {
+        self.allow_refused_plans
     }
 
     /// See [`with_min_cohort_difference`](Self::with_min_cohort_difference).

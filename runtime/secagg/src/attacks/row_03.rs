@@ -21,7 +21,7 @@ fn row_03_attack_with_two_sets_of_survivors() {
     let parameters = Parameters::new().with_reconstruction_threshold(Threshold::Count(3));
     let parameters = parameters.with_security(Security::Malicious { adversaries: 0.0 });
     let error = parameters.plan(7, Layout::new(0, 1)).unwrap_err();
-    assert_eq!(error.code(), "threshold-for-curious-server");
+    assert_eq!(error.code(), "curious-server-only");
 }
 
 /// On a sparse graph few hold shares of one site, and the stories need to be told to them only: a majority of the
@@ -33,6 +33,7 @@ fn row_03_attack_on_the_neighbours_of_one_site() {
             .with_security(Security::Malicious { adversaries: 0.0 })
             .with_num_shares(NumShares::Count(6))
             .with_max_weight(1 << 11)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(if stands(Defence::Majority) { 4 } else { 3 }));
         let world = World::new(parameters, 12);
         two_stories(world, |server| {

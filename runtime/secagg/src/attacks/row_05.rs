@@ -11,6 +11,7 @@ use crate::{
 fn row_05_attack_with_a_value_chosen_last() {
     fn attack() -> Result<(), Error> {
         let parameters = Parameters::new().with_security(Security::SemiHonest);
+        let parameters = parameters.with_colluders(0.0).with_dropouts(0.0);
         let parameters = parameters.with_num_shares(NumShares::Count(2));
         let mut world = World::new(parameters.with_reconstruction_threshold(Threshold::Count(2)), 8);
         let (mut server, roster, clients) = world.roster()?;

@@ -36,7 +36,7 @@ fn row_07_attack_with_a_mask_that_is_used_again() {
         world.session = world.session.with_round(world.session.round() + 1);
         world.weights[2] += 100;
         let now = vector(&mut world);
-        now[0].wrapping_sub(earlier[0]) & world.plan.entry_mask()
+        now[0].wrapping_sub(earlier[0]) & world.plan.entry_mask::<u32>()
     }
     assert_eq!(without(Defence::SessionBinding, attack), 100, "by how much one input changed");
     assert_ne!(attack(), 100);

@@ -25,7 +25,7 @@ fn row_14_attack_with_one_answer_too_few() {
             let key = self_mask_key(&seed, &world.session, name).unwrap();
             mask::apply(&mut sum, &key, Sign::Minus).unwrap();
         }
-        u64::from(sum[0] & world.plan.entry_mask())
+        u64::from(sum[0] & world.plan.entry_mask::<u32>())
     }
     assert_eq!(without(Defence::Threshold, attack), 15, "the sum of all weights");
     assert_ne!(attack(), 15);

@@ -95,6 +95,8 @@ impl World {
         let parameters = Parameters::new()
             .with_security(security)
             .with_min_cohort(2)
+            .with_colluders(0.0)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(threshold));
         let parameters =
             if setting < 2 { parameters } else { parameters.with_num_shares(NumShares::Count(4)) };

@@ -53,14 +53,14 @@ pub(crate) struct Configuration {
     pub(crate) neighbours: Option<u32>,
 }
 
-/// The complete graph and k-regular ones (even and odd k), for a curious and a malicious server, without and with
+/// The complete graph and k-regular ones, for a curious and a malicious server, without and with
 /// colluders. Each finishes without any one of its clients.
 pub(crate) const CONFIGURATIONS: [Configuration; 7] = [
     Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None },
     Configuration { clients: 4, threshold: 3, colluders: Some(0), neighbours: None },
     Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None },
     Configuration { clients: 12, threshold: 2, colluders: None, neighbours: Some(4) },
-    Configuration { clients: 12, threshold: 3, colluders: None, neighbours: Some(5) },
+    Configuration { clients: 13, threshold: 3, colluders: None, neighbours: Some(6) },
     Configuration { clients: 12, threshold: 4, colluders: Some(0), neighbours: Some(6) },
     Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8) },
 ];
@@ -73,6 +73,8 @@ impl Configuration {
         let parameters = Parameters::new()
             .with_security(security)
             .with_min_cohort(2)
+            .with_colluders(0.0)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(self.threshold));
         let parameters = match self.neighbours {
             Some(neighbours) => parameters.with_num_shares(NumShares::Count(neighbours)),

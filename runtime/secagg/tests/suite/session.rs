@@ -85,6 +85,7 @@ fn two_of_two_and_three_of_three() {
 fn a_field_full_of_clients() {
     let parameters = Parameters::new()
         .with_security(Security::SemiHonest)
+        .with_colluders(0.0)
         .with_reconstruction_threshold(Threshold::Count(2));
     let plan = parameters.plan(255, Layout::new(0, 0)).unwrap();
     let mut cohort = Cohort::new(plan);
@@ -120,7 +121,8 @@ struct Case {
     security: Security,
     threshold: u32,
     min_cohort: usize,
-    modulus: u64,
+    /// And the quantization range: sums of 32 bits, and of more.
+    modulus: (u128, u64),
     layout: Layout,
     data: Vec<Data>,
     last: Vec<Last>,
@@ -137,7 +139,7 @@ fn cases() -> impl Strategy<Value = Case> {
         (
             select(securities(clients)),
             2..=clients.min(4),
-            select(vec![1_u64 << 25, 1 << 30, 1 << 32]),
+            select(vec![(1 << 25, 1 << 22), (1 << 30, 1 << 22), (1 << 32, 1 << 22), (1 << 64, 1 << 45)]),
             vec(data, clients),
             vec(stay, clients),
             any::<bool>(),
@@ -200,7 +202,8 @@ proptest! {
         let parameters = Parameters::new()
             .with_min_cohort(case.min_cohort)
             .with_security(case.security)
-            .with_modulus_range(case.modulus)
+            .with_modulus_range(case.modulus.0)
+            .with_quantization_range(case.modulus.1)
             .with_reconstruction_threshold(Threshold::Count(case.threshold));
         let plan = parameters.plan(case.data.len(), case.layout).unwrap();
         let mut cohort = Cohort::new(plan);

@@ -189,6 +189,7 @@ fn row_05_a_server_cannot_choose_the_graph_by_leaving_members_out() {
     let parameters = Parameters::new()
         .with_security(security)
         .with_num_shares(NumShares::Count(4))
+        .with_dropouts(0.0)
         .with_reconstruction_threshold(Threshold::Count(3));
     let mut cohort = Cohort::new(parameters.plan(60, Layout::new(0, 1)).unwrap());
     cohort.names = (0..60).map(|i| format!("{i:02}")).collect();
