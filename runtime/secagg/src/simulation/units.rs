@@ -116,7 +116,7 @@ const BLOCK: usize = 4096;
 impl Sampler {
     pub(super) fn new(plan: Plan) -> Result<Self, Error> {
         let private = PrivateKey::generate()?;
-        let public = PrivateKey::generate()?.encoded_public_key()?.decode("unit")?;
+        let public = PrivateKey::generate()?.encoded_public_key()?.decode("unit", "unit")?;
         let identity = IdentityKey::generate()?;
         let session = Session::new([1; 32], 0);
         let statement = Transcript::new("veilflow/secagg/unit").bytes(&[2; 200]);

@@ -53,7 +53,7 @@ pub(crate) struct Configuration {
     pub(crate) neighbours: Option<u32>,
 }
 
-/// The complete graph and k-regular ones (even and odd k), for a curious and a malicious server, without and with
+/// The complete graph and k-regular ones, for a curious and a malicious server, without and with
 /// colluders. Each finishes without any one of its clients.
 pub(crate) const CONFIGURATIONS: [Configuration; 7] = [
     Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None },
@@ -73,12 +73,11 @@ impl Configuration {
         let parameters = Parameters::new()
             .with_security(security)
             .with_min_cohort(2)
+            .with_colluders(0.0)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(self.threshold));
         let parameters = match self.neighbours {
-            Some(neighbours) => parameters
-                .with_num_shares(NumShares::Count(neighbours))
-                .with_colluders(0.0)
-                .with_dropouts(0.0),
+            Some(neighbours) => parameters.with_num_shares(NumShares::Count(neighbours)),
             None => parameters,
         };
         Cohort::new(parameters.plan(self.clients, Layout::new(1, 3)).unwrap())
