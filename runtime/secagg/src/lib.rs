@@ -19,7 +19,7 @@
 //! Each round is a module of its own. Under [`Security::Malicious`], the default, what the server could invent is signed
 //! with identity keys; under [`Security::SemiHonest`] the same messages travel without signatures. With
 //! [`num_shares`](Parameters::with_num_shares) below N each client has few neighbours (SecAgg+); [`bounds`] finds how
-//! many, and which threshold.
+//! many, and which threshold ([`NumShares::Auto`]), and checks what is given by hand.
 //!
 //! # What is a type here
 //!
@@ -190,10 +190,12 @@ mod advertise_keys;
 mod aggregate;
 #[cfg(test)]
 mod attacks;
+mod batch;
 pub mod bounds;
 mod cohort;
 mod commitment;
 mod consistency_check;
+mod cost;
 mod defences;
 mod derive;
 mod digest;
@@ -206,6 +208,7 @@ mod journal;
 mod keys;
 mod mask;
 mod masked_input;
+mod parallel;
 mod parameters;
 mod plan;
 mod policy;
@@ -223,6 +226,7 @@ mod transcript;
 mod unmask;
 #[cfg(test)]
 mod vectors;
+mod words;
 
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};
@@ -231,6 +235,7 @@ pub use consistency_check::{
     ConsistencyCheckClient, ConsistencyCheckMessage, ConsistencyCheckServer, SignaturesMessage,
     SurvivorsMessage,
 };
+pub use cost::{ClientCost, ServerCost, UploadBytes};
 pub use digest::{InputId, ModelDigest};
 pub use entries::{add_packed_entries, pack_entries};
 pub use error::{Error, Stage};

@@ -18,6 +18,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
@@ -28,20 +29,22 @@ use crate::{
     cohort::{Site, check_holders, check_names, check_sender, missing},
     commitment::{Commitment, Opening, RevealedShare},
     consistency_check::{SignaturesMessage, check_signatures},
+    cost::ServerCost,
     defences::{Defence, stands},
     derive::{Binding, pair_mask_key, self_mask_key},
     error::{Error, Stage},
     keys::PrivateKey,
-    mask::{self, Sign},
+    mask::{Mask, Sign},
+    parallel,
     plan::Plan,
     receive_shares::Held,
     redacted::redacted_debug,
-    roster::Roster,
+    roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind},
     session::Session,
     shamir::{Share, combine},
     share_keys::{Dealings, own_purpose},
-    simulation::Counts,
+    words::Words,
 };
 
 const STAGE: Stage = Stage::Unmask;
@@ -145,7 +148,7 @@ pub struct UnmaskServer {
     pub(crate) dealings: Dealings,
     /// Those of the survivors who confirmed in round 3: they are asked.
     pub(crate) confirmed: BTreeSet<String>,
-    pub(crate) sum: Vec<u32>,
+    pub(crate) sum: Words,
     pub(crate) received: BTreeMap<String, ()>,
 }
 
@@ -225,19 +228,18 @@ impl UnmaskServer {
         self.dropped.iter().map(String::as_str)
     }
 
-    /// What the session takes at least, for the simulation's floor.
-    pub(crate) fn counts(&self) -> Counts {
-        let pairs = |name: &String| {
-            let neighbours = self.roster.neighbours(name).into_iter();
-            neighbours.filter(|(name, _)| self.survivors.contains(*name)).count()
-        };
-        Counts {
-            neighbours: self.roster.degree(),
-            members: self.roster.len(),
-            is_signed: self.plan.security().is_malicious(),
-            survivors: self.survivors.len(),
-            dropped: self.dropped.len(),
-            open_pairs: self.dropped.iter().map(pairs).sum(),
+    /// What unmasking takes at least, now that it is known who dropped out, and which neighbours they had.
+    pub(crate) fn cost(&self) -> ServerCost {
+        let survives = |number: &&u32| matches!(self.standings.of(**number), Standing::Survived(_));
+        let dropped = self.dropped.iter().filter_map(|name| self.roster.number(name));
+        let pairs =
+            dropped.map(|number| self.roster.row(number).iter().filter(survives).count() as u64).sum();
+        let survivors = self.survivors.len() as u64;
+        ServerCost {
+            additions: survivors,
+            mask_streams: survivors.saturating_add(pairs),
+            key_agreements: pairs,
+            reconstructions: survivors.saturating_add(self.dropped.len() as u64),
         }
     }
 
@@ -248,7 +250,17 @@ impl UnmaskServer {
     /// [`BelowThreshold`](Error::BelowThreshold) names who is missing; nothing of the sum is known then.
     /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`WrongSeed`](Error::WrongSeed) name a member that dealt shares
     /// of something else, [`ImplausibleSum`](Error::ImplausibleSum) is for masks that do not cancel.
-    pub fn aggregate(mut self) -> Result<Aggregate, Error> {
+    pub fn aggregate(self) -> Result<Aggregate, Error> {
+        self.aggregate_with(NonZeroUsize::MIN)
+    }
+
+    /// [`aggregate`](Self::aggregate) in up to so many threads, which share the secrets to rebuild, the keys to derive
+    /// and the vector to unmask. The result, or the error, is the same for any number.
+    ///
+    /// # Errors
+    ///
+    /// As [`aggregate`](Self::aggregate).
+    pub fn aggregate_with(mut self, threads: NonZeroUsize) -> Result<Aggregate, Error> {
         let absent = missing(self.confirmed.iter(), &self.received).into_iter();
         let (required, got) = (self.plan.threshold(), self.received.len());
         if got < required {
@@ -259,23 +271,34 @@ impl UnmaskServer {
                 missing: absent.cloned().collect(),
             });
         }
-        let mut masks = Vec::new();
-        for name in self.survivors.iter() {
-            let seed = self.rebuild_seed(name)?;
-            masks.push((self_mask_key(seed.as_bytes(), &self.session, name)?, Sign::Minus));
-        }
-        for name in &self.dropped {
-            let masking = self.rebuild_masking_key(name)?;
-            let neighbours = self.roster.neighbours(name).into_iter();
-            for (survivor, member) in neighbours.filter(|(name, _)| self.survivors.contains(*name)) {
-                let agreed = masking.agree_with(&member.masking_key, survivor)?;
-                let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
-                masks.push((key, Sign::of_pair(survivor, name).opposite()));
-            }
-        }
-        let mut sum = std::mem::take(&mut self.sum);
-        mask::apply_all(&mut sum, &masks)?;
+        let survivors: Vec<&String> = self.survivors.iter().collect();
+        let dropped: Vec<&String> = self.dropped.iter().collect();
+        let mut masks = parallel::try_map(&survivors, threads, |name| self.self_mask(name))?;
+        masks.extend(
+            parallel::try_map(&dropped, threads, |name| self.pair_masks(name))?.into_iter().flatten(),
+        );
+        let mut sum = std::mem::replace(&mut self.sum, Words::zeros(0, self.plan.entry_bits()));
+        sum.apply(&masks, threads)?;
         Aggregate::decode(&self.plan, sum, self.survivors.iter().cloned().collect())
+    }
+
+    /// What takes off the mask that a survivor put on top.
+    fn self_mask(&self, name: &str) -> Result<Mask, Error> {
+        let seed = self.rebuild_seed(name)?;
+        Ok((self_mask_key(seed.as_bytes(), &self.session, name)?, Sign::Minus))
+    }
+
+    /// What takes off the masks that survivors share with a member that dropped out.
+    fn pair_masks(&self, name: &str) -> Result<Vec<Mask>, Error> {
+        let masking = self.rebuild_masking_key(name)?;
+        let neighbours = self.roster.neighbours(name).into_iter();
+        let surviving = neighbours.filter(|(name, _)| self.survivors.contains(*name));
+        let mask = |(survivor, member): (&String, &RosterEntry)| {
+            let agreed = masking.agree_with(&member.masking_key, survivor)?;
+            let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
+            Ok((key, Sign::of_pair(survivor, name).opposite()))
+        };
+        surviving.map(mask).collect()
     }
 
     /// Whoever gives another share than it was dealt is found here: it accepted the commitment in round 1.

@@ -1,5 +1,7 @@
 //! Whole sessions: the secure sum is the plain sum of the survivors, bit for bit, or a typed error.
 
+use std::num::NonZeroUsize;
+
 use crate::common::{ALL, Cohort, Data, Last, identity_of};
 use proptest::{collection::vec, prelude::*, sample::select};
 use veilflow_secagg::*;
@@ -66,13 +68,21 @@ fn a_malicious_setting_gives_the_same_sum() {
     }
 }
 
+/// For graphs and thresholds of any size: nobody is expected to collude or to leave.
 fn sparse(security: Security, clients: usize, shares: u32, threshold: u32) -> Cohort {
     let parameters = Parameters::new()
         .with_security(security)
         .with_num_shares(NumShares::Count(shares))
+        .with_colluders(0.0)
+        .with_dropouts(0.0)
         .with_reconstruction_threshold(Threshold::Count(threshold));
-    let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(1, 3)).unwrap());
-    cohort.names = (0..clients).map(|i| format!("site {:02}", (i * 7) % clients)).collect();
+    numbered(parameters.plan(clients, Layout::new(1, 3)).unwrap())
+}
+
+/// With as many different names as the plan has clients.
+fn numbered(plan: Plan) -> Cohort {
+    let (mut cohort, clients) = (Cohort::new(plan), plan.clients());
+    cohort.names = (0..clients).map(|i| format!("site {:02}", clients - i)).collect();
     cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
     cohort
 }
@@ -83,7 +93,7 @@ fn a_sparse_graph_gives_the_same_sum() {
     let colluders = |colluders: f64| Security::Malicious { adversaries: colluders / 12.0 };
     for (security, clients, shares, threshold) in [
         (Security::SemiHonest, 12, 4, 2),
-        (Security::SemiHonest, 13, 5, 3),
+        (Security::SemiHonest, 13, 6, 3),
         (Security::SemiHonest, 12, 11, 7),
         (colluders(0.0), 12, 6, 4),
         (colluders(1.0), 12, 8, 5),
@@ -94,6 +104,27 @@ fn a_sparse_graph_gives_the_same_sum() {
             let mut last = vec![Last::Unmasks; clients];
             last[3] = leave;
             assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last), "{security} {shares} {leave:?}");
+        }
+    }
+}
+
+/// Above 32 bits, with two gone: what is unmasked is the same in any number of threads.
+#[test]
+fn threads_change_nothing() {
+    let parameters = Parameters::new().with_security(Security::SemiHonest).with_dropouts(0.2);
+    let wide = parameters.with_modulus_range(1 << 64).with_quantization_range(1 << 40);
+    for parameters in [parameters, wide, parameters.with_num_shares(NumShares::Auto)] {
+        let plan = parameters.plan(12, Layout::new(1, 5000)).unwrap();
+        let mut last = [Last::Unmasks; 12];
+        (last[2], last[7]) = (Last::SharesKeys, Last::SharesKeys);
+        for threads in [1, 2, 3, 64] {
+            let mut cohort = numbered(plan);
+            let (mut server, clients, signatures) = cohort.checked(&last).unwrap();
+            for (i, client) in clients {
+                server.receive(&cohort.names[i], client.unmask(&signatures).unwrap()).unwrap();
+            }
+            let aggregate = server.aggregate_with(NonZeroUsize::new(threads).unwrap()).unwrap();
+            assert_eq!(aggregate, cohort.plain(&last), "{threads} threads");
         }
     }
 }
@@ -133,6 +164,7 @@ fn two_of_two_and_three_of_three() {
 fn a_field_full_of_clients() {
     let parameters = Parameters::new()
         .with_security(Security::SemiHonest)
+        .with_colluders(0.0)
         .with_reconstruction_threshold(Threshold::Count(2));
     let plan = parameters.plan(255, Layout::new(0, 0)).unwrap();
     let mut cohort = Cohort::new(plan);
@@ -169,7 +201,8 @@ struct Case {
     security: Security,
     threshold: u32,
     min_cohort: usize,
-    modulus: u64,
+    /// And the quantization range: sums of 32 bits, and of more.
+    modulus: (u128, u64),
     layout: Layout,
     data: Vec<Data>,
     last: Vec<Last>,
@@ -186,7 +219,7 @@ fn cases() -> impl Strategy<Value = Case> {
         (
             select(securities(clients)),
             2..=clients.min(4),
-            select(vec![1_u64 << 25, 1 << 30, 1 << 32]),
+            select(vec![(1 << 25, 1 << 22), (1 << 30, 1 << 22), (1 << 32, 1 << 22), (1 << 64, 1 << 45)]),
             vec(data, clients),
             vec(stay, clients),
             any::<bool>(),
@@ -249,12 +282,49 @@ proptest! {
         let parameters = Parameters::new()
             .with_min_cohort(case.min_cohort)
             .with_security(case.security)
-            .with_modulus_range(case.modulus)
+            .with_modulus_range(case.modulus.0)
+            .with_quantization_range(case.modulus.1)
             .with_reconstruction_threshold(Threshold::Count(case.threshold));
         let plan = parameters.plan(case.data.len(), case.layout).unwrap();
         let mut cohort = Cohort::new(plan);
         cohort.data = case.data.clone();
         cohort.encode = case.encode;
         prop_assert_eq!(cohort.run(&case.last), promised(&case, &cohort));
+    }
+}
+
+/// A sparse plan for few clients, and as many who leave as it is made for, each after any round.
+fn graphs() -> impl Strategy<Value = (Plan, Vec<Last>)> {
+    let security = prop_oneof![
+        Just(Security::SemiHonest),
+        (0.0..0.15).prop_map(|adversaries| Security::Malicious { adversaries })
+    ];
+    (security, 10_usize..28).prop_flat_map(|(security, clients)| {
+        let dropouts = 0.15;
+        let parameters = Parameters::new()
+            .with_security(security)
+            .with_dropouts(dropouts)
+            .with_num_shares(NumShares::Auto);
+        let plan = parameters.plan(clients, Layout::new(1, 3)).unwrap();
+        let leave = vec(
+            (0..clients, select(vec![Last::SharesKeys, Last::MasksInput, Last::ChecksConsistency])),
+            0..=(dropouts * clients as f64) as usize,
+        );
+        leave.prop_map(move |leave| {
+            let mut last = vec![Last::Unmasks; clients];
+            leave.into_iter().for_each(|(client, stage)| last[client] = stage);
+            (plan, last)
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Masks cancel over every graph that is left while no more leave than the plan assumes.
+    #[test]
+    fn masks_cancel_over_every_surviving_graph((plan, last) in graphs()) {
+        let mut cohort = numbered(plan);
+        prop_assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
     }
 }
