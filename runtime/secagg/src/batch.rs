@@ -39,6 +39,7 @@ pub(crate) fn all_hold(claims: &[Claim<'_>]) -> bool {
     claims.len() >= FEWEST && claims.chunks(CHUNK).all(|chunk| chunk_holds(chunk).unwrap_or(false))
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "scalars and points, which cannot overflow")]
 fn chunk_holds(claims: &[Claim<'_>]) -> Option<bool> {
     let mut terms = Vec::with_capacity(claims.len().saturating_mul(2).saturating_add(1));
     let mut base = Scalar::ZERO;

@@ -8,8 +8,10 @@
 //!
 //! Who does not reveal is not in the frozen roster. A server could use that: it sees all r before it says which of
 //! them arrived, and each choice is another graph. Where the graph matters, clients refuse a frozen roster that is one
-//! of more than [2¹⁰](REDRAWS) choices. Does not defend against a server that starts sessions over and over until it
-//! likes a graph: each of them is a new draw, as is every attempt.
+//! of more choices than neighbours and threshold leave room for within 2⁻⁴⁰, and of more than [2¹⁰](REDRAWS) in any
+//! case: with shares that just hold, nobody may be left out, and the next attempt is made without whom this one missed.
+//! Does not defend against a server that starts sessions over and over until it likes a graph: each of them is a new
+//! draw, as is every attempt.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +27,7 @@ use crate::{
     identity::{Claim, Signature, Signed, verify_all},
     keys::PrivateKey,
     plan::Plan,
+    random::Generator,
     redacted::redacted_debug,
     roster::{Roster, RosterEntry, RosterMessage},
     session::Session,
@@ -34,8 +37,8 @@ use crate::{
 
 const STAGE: Stage = Stage::FreezeRoster;
 
-/// How many graphs a server may choose from, by leaving members out. The probability that a random graph is bad for
-/// somebody grows by this factor at most.
+/// How many graphs a server may choose from at most, by leaving members out. The probability that a random graph is bad
+/// for somebody grows by this factor, and [`Plan::graphs_to_choose_from`] says what it may grow by.
 const REDRAWS: u64 = 1 << 10;
 
 /// A client's part of the seed. It is secret until it is revealed, and protects nothing afterwards.
@@ -45,7 +48,7 @@ pub(crate) struct Randomness([u8; 32]);
 impl Randomness {
     pub(crate) fn generate() -> Result<Self, Error> {
         let mut bytes = [0; 32];
-        rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::NoEntropy)?;
+        Generator.try_fill_bytes(&mut bytes).map_err(|_| Error::NoEntropy)?;
         Ok(Self(bytes))
     }
 
@@ -90,6 +93,7 @@ impl FreezeRosterClient {
         own_entry(&site, &advertised, &roster)?;
         site.check_adversaries(&roster)?;
         site.check_size(STAGE, roster.len(), std::iter::empty())?;
+        site.check_fixed(roster.names())?;
         let statement = statement(&site.session, &roster);
         let message = FreezeRosterMessage {
             session: site.session,
@@ -185,7 +189,9 @@ pub(crate) fn check_frozen(
     }
     let left = missing(roster.names(), &message.reveals);
     site.check_size(STAGE, message.reveals.len(), left.iter().copied())?;
-    if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > REDRAWS {
+    site.check_fixed(message.reveals.keys())?;
+    let graphs = site.plan.graphs_to_choose_from(roster.len(), site.colluders).min(REDRAWS);
+    if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > graphs {
         let missing = left.into_iter().cloned().collect();
         return Err(Error::TooManyWithheld { missing });
     }

@@ -20,6 +20,7 @@ use crate::{
     batch,
     defences::{Defence, stands},
     error::{Error, Stage},
+    random::Generator,
     transcript::Transcript,
 };
 
@@ -30,7 +31,9 @@ pub struct IdentityKey(SigningKey);
 impl IdentityKey {
     /// A fresh key, from the operating system's generator.
     pub fn generate() -> Result<Self, Error> {
-        p256::SecretKey::try_generate().map(|key| Self(key.into())).map_err(|_| Error::NoEntropy)
+        p256::SecretKey::try_generate_from_rng(&mut Generator)
+            .map(|key| Self(key.into()))
+            .map_err(|_| Error::NoEntropy)
     }
 
     /// A key that the site keeps; `None` where the bytes are no scalar of the curve's order, or zero.
@@ -50,6 +53,7 @@ impl IdentityKey {
 
     /// Deterministic (RFC 6979): a weak generator cannot give the key away. Of s and −s, which both hold, it is the one
     /// that lets others look at many signatures together.
+    #[allow(clippy::arithmetic_side_effects, reason = "a scalar, which cannot overflow")]
     pub(crate) fn sign(&self, statement: &Transcript) -> Signature {
         let (signature, point) = self.0.sign_recoverable(statement.as_bytes());
         let (r, s) = signature.split_scalars();

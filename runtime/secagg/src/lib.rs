@@ -34,9 +34,10 @@
 //! [`mask_input`](MaskInputClient::mask_input) takes rounds numbers and protects nothing, so a run can be repeated
 //! from its seed; the secure sum equals the plain one ([`FixedPointSum`]) of the same survivors bit for bit.
 //!
-//! # What it defends against, and what not yet
+//! # What it defends against
 //!
-//! Numbers are the rows of `SECURITY.md`. Under [`Security::SemiHonest`] the server is assumed to follow the protocol and
+//! Numbers are the rows of the project's `SECURITY.md`, which names the test of each, the assumptions, and what is *not*
+//! defended. Under [`Security::SemiHonest`] the server is assumed to follow the protocol and
 //! to be curious, and up to t − 1 clients may tell it all they know; under [`Security::Malicious`] it does anything, and
 //! a part of the enrolled participants helps it.
 //!
@@ -45,13 +46,10 @@
 //! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client, one roster signed by all), 5 (a neighbour graph from
 //! everybody's randomness, committed before it is revealed), 6 (no input is masked
 //! twice, sessions only go forward), 7 (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad
-//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
-//! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
+//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight, the number of clipped
+//! values and the scalars travel masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
 //! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
-//! sum).
-//!
-//! Not yet: 18 (differences of cohorts over
-//! rounds).
+//! sum), 18 (limits on the differences of cohorts over rounds, where a site's [`ClientPolicy`] sets them).
 //!
 //! # Three clients in one process
 //!
@@ -114,8 +112,8 @@
 //!
 //! // Round 3: was everybody told the same?
 //! let mut confirmed = Vec::new();
-//! for (name, client) in masked {
-//!     let (client, message) = client.check_consistency(&survivors)?;
+//! for ((name, client), journal) in masked.into_iter().zip(&mut journals) {
+//!     let (client, message) = client.check_consistency(&survivors, journal)?;
 //!     server.receive(name, message)?;
 //!     confirmed.push((name, client));
 //! }
@@ -206,6 +204,7 @@ mod graph;
 mod identity;
 mod journal;
 mod keys;
+mod known_cohorts;
 mod mask;
 mod masked_input;
 mod parallel;
@@ -213,6 +212,7 @@ mod parameters;
 mod plan;
 mod policy;
 mod quantize;
+mod random;
 mod receive_shares;
 mod redacted;
 mod roster;
@@ -243,6 +243,7 @@ pub use freeze_roster::{FreezeRosterClient, FreezeRosterMessage, FreezeRosterSer
 pub use identity::{Identities, IdentityKey, PublicIdentity, Signature};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
+pub use known_cohorts::KnownCohort;
 pub use mask::{expand_mask_and_add, expand_masks_and_add};
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{NumShares, Parameters, Threshold};

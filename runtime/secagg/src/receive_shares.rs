@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use crate::{
     cohort::{Site, check_size},
     commitment::{Commitment, Opening},
+    defences::{Defence, stands},
     derive::sealing_key,
     error::{Error, SERVER, Stage},
     identity::{Claim, verify_all},
@@ -108,6 +109,7 @@ impl ReceiveSharesClient {
         let present = row.len().saturating_sub(absent.len());
         if site.plan.is_complete() {
             site.check_size(STAGE, present.saturating_add(1), absent.into_iter())?;
+            site.check_fixed(held.iter(&roster).map(|(name, _)| name).chain([&site.name]))?;
         } else {
             check_size(STAGE, present, site.plan.threshold(), 0, absent.into_iter())?;
         }
@@ -131,7 +133,8 @@ fn open_both(
         let opening = open(&key, &purpose, sealed);
         // With the sharer's signature on the ciphertext it is not the relay that changed it.
         let opening = if site.identity.is_some() { opening.map_err(|_| disputed()) } else { opening }?;
-        if opening.commitment(&purpose) == *commitment { Ok(opening) } else { Err(disputed()) }
+        let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
+        if holds { Ok(opening) } else { Err(disputed()) }
     };
     Ok(HeldShares {
         seed: open_one(ShareKind::Seed, &sealed.seed, &sealed.seed_commitment)?,

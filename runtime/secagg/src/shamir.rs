@@ -19,7 +19,7 @@ use std::fmt;
 use rand::TryRng as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::error::Error;
+use crate::{error::Error, random::Generator};
 
 /// One participant's part of a 32-byte secret, while it is secret: no `Serialize`, zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) fn split(secret: &[u8; 32], count: u8, threshold: u8) -> Result<Vec<S
         _ => return Err(Error::Internal { operation: "secret sharing" }),
     };
     let mut values = Zeroizing::new(vec![[0; 32]; free]);
-    rand::rngs::SysRng.try_fill_bytes(values.as_flattened_mut()).map_err(|_| Error::NoEntropy)?;
+    Generator.try_fill_bytes(values.as_flattened_mut()).map_err(|_| Error::NoEntropy)?;
     let known: Vec<(u8, Share)> = (0..=u8::MAX)
         .zip(std::iter::once(secret).chain(&*values).map(|value| Share::from_bytes(*value)))
         .collect();

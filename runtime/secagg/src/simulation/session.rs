@@ -109,9 +109,10 @@ impl<I: Instruments> Run<'_, I> {
                 let quantized = plan.quantize(&input, &mut cast.rounding(number))?;
                 locked(&plain).add(name, &quantized)?;
                 drop(quantized);
-                ledger.client(stage, || {
+                let (client, message) = ledger.client(stage, || {
                     client.mask_input(model, id, &input, &mut cast.rounding(number), &mut journal)
-                })
+                })?;
+                Ok(((client, journal), message))
             },
             |from, message| server.receive(from, message),
         )?;
@@ -126,7 +127,9 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.round(
             stage,
             clients,
-            |_, client| ledger.client(stage, || client.check_consistency(&survivors)),
+            |_, (client, mut journal)| {
+                ledger.client(stage, || client.check_consistency(&survivors, &mut journal))
+            },
             |from, message| server.receive(from, message),
         )?;
         drop(survivors);
