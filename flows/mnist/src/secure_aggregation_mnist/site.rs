@@ -136,7 +136,8 @@ impl Site {
         let Secrets::Masked(masked) = self.secrets.take() else {
             return Err(out_of_order("check_consistency"));
         };
-        let (confirmed, message) = masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
+        let (confirmed, message) =
+            masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
         self.secrets = Secrets::Confirmed(confirmed);
         Ok(Word(message))
     }

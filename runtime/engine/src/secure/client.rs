@@ -107,7 +107,8 @@ impl SecAggClient {
     /// Round 3: its word leaves on whose inputs are in the sum, and on what it was given.
     pub(super) fn check_consistency(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Word> {
         let Secrets::Masked(masked) = self.take() else { return Err(out_of_order("check_consistency")) };
-        let (confirmed, message) = masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
+        let (confirmed, message) =
+            masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
         self.secrets = Secrets::Confirmed(Box::new(confirmed));
         Ok(Word(message))
     }
