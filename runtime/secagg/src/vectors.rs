@@ -1,5 +1,7 @@
 //! Reads the known-answer vectors beside the modules. Each file says how it was made.
 
+mod session;
+
 use serde::de::DeserializeOwned;
 
 pub(crate) fn read<T: DeserializeOwned>(json: &str) -> T {
