@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use veilflow_spec::{Format, InvalidName, Name};
 
 use crate::cohort::numbered;
+use crate::commands::bench;
 use crate::entry::Entry;
 use crate::error::CliError;
 use crate::registry::Registry;
@@ -33,6 +34,9 @@ pub(crate) struct RunArgs {
     /// Simulates that a collaborator is gone before a step, in every round; give it again for more
     #[arg(long, value_name = "NAME@STEP", value_delimiter = ',', action = ArgAction::Append)]
     pub(crate) drop: Vec<Dropout>,
+    /// Simulates that in each round each collaborator drops out with this probability, at a random step
+    #[arg(long, value_name = "P", default_value = "0", hide_default_value = true, allow_negative_numbers = true, value_parser = probability)]
+    pub(crate) dropouts: f64,
     /// How the results are printed
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -112,6 +116,16 @@ impl FromStr for Collaborators {
     }
 }
 
+/// A number from 0 to 1.
+fn probability(text: &str) -> Result<f64, InvalidProbability> {
+    text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).ok_or(InvalidProbability)
+}
+
+/// A text that says no probability.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a probability is a number from 0 to 1, such as 0.1")]
+pub(crate) struct InvalidProbability;
+
 /// A simulated dropout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dropout {
@@ -186,6 +200,7 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
     if !registry.datasets.is_empty() {
         command = command.subcommand(data(registry, binary));
     }
+    let command = command.subcommand(bench::command(binary));
     command.subcommand(completions(binary)).after_help(format!(
         "Examples:\n  {binary} run {example} {arguments}\n  {binary} graph {example} --format mermaid"
     ))

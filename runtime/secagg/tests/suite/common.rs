@@ -60,7 +60,7 @@ pub(crate) const CONFIGURATIONS: [Configuration; 7] = [
     Configuration { clients: 4, threshold: 3, colluders: Some(0), neighbours: None },
     Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None },
     Configuration { clients: 12, threshold: 2, colluders: None, neighbours: Some(4) },
-    Configuration { clients: 13, threshold: 3, colluders: None, neighbours: Some(6) },
+    Configuration { clients: 12, threshold: 3, colluders: None, neighbours: Some(6) },
     Configuration { clients: 12, threshold: 4, colluders: Some(0), neighbours: Some(6) },
     Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8) },
 ];
@@ -77,7 +77,10 @@ impl Configuration {
             .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(self.threshold));
         let parameters = match self.neighbours {
-            Some(neighbours) => parameters.with_num_shares(NumShares::Count(neighbours)),
+            Some(neighbours) => parameters
+                .with_num_shares(NumShares::Count(neighbours))
+                .with_colluders(0.0)
+                .with_dropouts(0.0),
             None => parameters,
         };
         Cohort::new(parameters.plan(self.clients, Layout::new(1, 3)).unwrap())
