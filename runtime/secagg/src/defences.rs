@@ -29,7 +29,6 @@ pub(crate) enum Defence {
     /// Row 10: the smallest cohort that a site accepts.
     SmallestCohort,
     /// Row 11: the weight, the clip count and the scalars are masked.
-    #[cfg(test)]
     MaskedCounts,
     /// Row 12: the mask of a client's own.
     SelfMask,

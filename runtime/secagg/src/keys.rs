@@ -94,7 +94,7 @@ impl PrivateKey {
         EncodedKey::of(self.0.public_key())
     }
 
-    /// [`agree`](Self::agree) with the owner of a key as the server passed it on, which may turn out not to be one.
+    /// [`agree`](Self::agree) with the owner of a key in the server's roster, which may turn out not to be one.
     pub(crate) fn agree_with(&self, key: &EncodedKey, owner: &str) -> Result<AgreedSecret, Error> {
         Ok(self.agree(&key.decode(SERVER, owner)?))
     }

@@ -96,8 +96,11 @@ impl ReceiveSharesClient {
             from_neighbours.push((&sender.name, dealt));
         }
         if let Some((name, _)) = dealt.next() {
-            let (from, name) = (SERVER.to_owned(), name.clone());
-            return Err(Error::StrangerPassedOn { stage: STAGE, from, name });
+            return Err(Error::StrangerPassedOn {
+                stage: STAGE,
+                from: SERVER.to_owned(),
+                name: name.clone(),
+            });
         }
         verify_all(STAGE, SERVER, &claims)?;
         let open_one = |((from, dealt), agreed): ((&String, Option<&DealtShares>), &AgreedSecret)| {

@@ -488,8 +488,10 @@ mod tests {
     fn a_malformed_key_names_who_passed_it_on() {
         let mut bad = roster(&["a", "b", "c"]);
         Arc::make_mut(&mut bad.members)[1].sealing_key = EncodedKey::from_bytes([0; 33]);
-        let error = Error::InvalidPublicKey { from: SERVER.into(), owner: "b".into() };
-        assert_eq!(check(&bad).err(), Some(error));
+        assert_eq!(
+            check(&bad).err(),
+            Some(Error::InvalidPublicKey { from: SERVER.into(), owner: "b".into() })
+        );
     }
 
     #[test]

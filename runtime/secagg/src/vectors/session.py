@@ -288,8 +288,10 @@ for name in NAMES:
     delivery = {
         sender: {
             "sealed": dealt[sender][name],
-            "signature": dealing[sender]["signature"],
-            "path": path(leaves[sender], neighbours(sender).index(name)),
+            "proof": {
+                "signature": dealing[sender]["signature"],
+                "path": path(leaves[sender], neighbours(sender).index(name)),
+            },
         }
         for sender in neighbours(name)
     }
