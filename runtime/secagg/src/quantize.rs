@@ -32,6 +32,7 @@ use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
 use crate::{
+    defences::{Defence, stands},
     plan::Plan,
     words::{Word, Words},
 };
@@ -216,7 +217,7 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     if input.weight == 0 {
         return Err(InputError::WeightZero);
     }
-    if input.weight > max {
+    if input.weight > max && stands(Defence::InputBounds) {
         return Err(InputError::WeightAboveMaximum { max, got: input.weight });
     }
     if input.scalars.len() != layout.scalars() {
@@ -224,6 +225,9 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     }
     if input.vector.len() != layout.vector() {
         return Err(InputError::WrongVector { expected: layout.vector(), got: input.vector.len() });
+    }
+    if !stands(Defence::InputBounds) {
+        return Ok(());
     }
     if let Some(index) = input.scalars.iter().position(|value| !value.is_finite()) {
         return Err(InputError::ScalarNotFinite { index });
