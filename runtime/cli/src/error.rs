@@ -40,6 +40,12 @@ pub(crate) enum CliError {
     /// The run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Parameters of secure aggregation with which no session can be held.
+    #[error(transparent)]
+    Plan(#[from] veilflow_secagg::PlanError),
+    /// A simulated session of secure aggregation.
+    #[error("the simulated session failed: {0}")]
+    Session(#[from] veilflow_secagg::Error),
     /// A data set could not be got.
     #[error("{name} could not be fetched: {error}")]
     Fetch { name: &'static str, error: StepError },
@@ -87,6 +93,7 @@ impl CliError {
                 RunError::InvalidName(_)
                 | RunError::DuplicateCollaborator { .. }
                 | RunError::TooFewResources { .. }
+                | RunError::InvalidDropouts { .. }
                 | RunError::QuorumAboveCohort { .. },
             ) => USAGE,
             CliError::Unknown { .. }
@@ -94,9 +101,11 @@ impl CliError {
             | CliError::ReservedFlag { .. }
             | CliError::DuplicateName { .. }
             | CliError::Setup { .. }
+            | CliError::Plan(_)
             | CliError::Ending { .. }
             | CliError::Write { .. } => USAGE,
             CliError::Run(_)
+            | CliError::Session(_)
             | CliError::Fetch { .. }
             | CliError::NoModel { .. }
             | CliError::Model(_)
@@ -113,6 +122,10 @@ impl CliError {
             CliError::Run(RunError::BelowQuorum { .. }) => {
                 "every collaborator that was asked has to come back unless the flow's edge has a lower quorum. \
                  Mend what made them missing, or run with more collaborators or a lower threshold."
+            }
+            CliError::Run(RunError::SecureSession { .. }) => {
+                "nothing of the sum is known. Mend what made the sites missing, or run with more collaborators, a lower \
+                 threshold, or fewer assumed adversaries (--security)."
             }
             CliError::Run(RunError::Aggregator { .. } | RunError::AggregatorPanicked { .. }) => {
                 "the step is the flow's own code. `-v` shows what happened before it."

@@ -192,12 +192,12 @@ impl AdvertiseKeysServer {
     }
 
     /// Present exactly where the plan asks for signatures.
-    fn trusted(&self) -> Result<Option<&Identities>, Error> {
+    fn trusted(&self) -> Result<Option<&Arc<Identities>>, Error> {
         if !self.plan.security().is_malicious() {
             return Ok(None);
         }
         let missing = || Error::IdentityRequired { name: SERVER.to_owned() };
-        self.trusted.as_deref().map(Some).ok_or_else(missing)
+        self.trusted.as_ref().map(Some).ok_or_else(missing)
     }
 
     /// Takes the keys of `from`, the name that the transport authenticated.
@@ -205,8 +205,8 @@ impl AdvertiseKeysServer {
         check_sender(STAGE, from, self.invited.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
         check_plan(from, &self.plan, &message.plan)?;
-        message.sealing_key.decode(from)?;
-        message.masking_key.decode(from)?;
+        message.sealing_key.decode(from, from)?;
+        message.masking_key.decode(from, from)?;
         if let Some(trusted) = self.trusted()? {
             let (sealing, masking) = (&message.sealing_key, &message.masking_key);
             let commitment = &message.commitment;
@@ -246,9 +246,9 @@ impl AdvertiseKeysServer {
         let message = RosterMessage {
             session: self.session,
             plan: ByteArray::new(self.plan.digest()),
-            members: members.collect(),
+            members: Arc::new(members.collect()),
         };
-        let roster = Roster::check(&message, &self.session, &self.plan, self.trusted()?)?;
+        let roster = Roster::of_verified(&message, &self.session, &self.plan, self.trusted()?)?;
         Ok((FreezeRosterServer::new(self.session, self.plan, roster), message))
     }
 }

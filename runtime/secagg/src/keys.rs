@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
-use crate::{error::Error, random::Generator};
+use crate::{
+    error::{Error, SERVER},
+    random::Generator,
+};
 
 /// A public key as it travels: a compressed SEC 1 point, 33 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +28,15 @@ impl EncodedKey {
         &self.0
     }
 
+    /// Whether the bytes have the form of a compressed point, under which a point has one encoding only. Whether there
+    /// is such a point is known when they are decoded.
+    pub(crate) fn check_form(&self, from: &str, owner: &str) -> Result<(), Error> {
+        match self.as_bytes() {
+            [2 | 3, ..] => Ok(()),
+            _ => Err(Error::InvalidPublicKey { from: from.to_owned(), owner: owner.to_owned() }),
+        }
+    }
+
     fn of(point: p256::PublicKey) -> Result<Self, Error> {
         let bytes = <[u8; 33]>::try_from(p256::CompressedPoint::from(point).as_slice());
         bytes.map(Self::from_bytes).map_err(|_| Error::Internal { operation: "point encoding" })
@@ -32,11 +44,11 @@ impl EncodedKey {
 
     /// The point, if there is one on the curve and this is its one encoding: SEC 1 has another of the same length
     /// ("compact"), under which a key could appear twice in a roster.
-    pub(crate) fn decode(&self, owner: &str) -> Result<PublicKey, Error> {
+    pub(crate) fn decode(&self, from: &str, owner: &str) -> Result<PublicKey, Error> {
         let point = p256::PublicKey::from_sec1_bytes(self.as_bytes()).ok();
         match point {
-            Some(point) if Self::of(point)? == *self => Ok(PublicKey { point, encoded: *self }),
-            _ => Err(Error::InvalidPublicKey { owner: owner.to_owned() }),
+            Some(point) if Self::of(point)? == *self => Ok(PublicKey(point)),
+            _ => Err(Error::InvalidPublicKey { from: from.to_owned(), owner: owner.to_owned() }),
         }
     }
 }
@@ -49,18 +61,9 @@ impl fmt::Debug for EncodedKey {
     }
 }
 
-/// A point of the curve and its encoding.
+/// A point of the curve.
 #[derive(Clone, Copy)]
-pub(crate) struct PublicKey {
-    point: p256::PublicKey,
-    encoded: EncodedKey,
-}
-
-impl PublicKey {
-    pub(crate) fn encoded(&self) -> EncodedKey {
-        self.encoded
-    }
-}
+pub(crate) struct PublicKey(p256::PublicKey);
 
 /// A private key. Zeroized on drop; never serialized but as shares.
 pub(crate) struct PrivateKey(p256::SecretKey);
@@ -91,9 +94,14 @@ impl PrivateKey {
         EncodedKey::of(self.0.public_key())
     }
 
+    /// [`agree`](Self::agree) with the owner of a key as the server passed it on, which may turn out not to be one.
+    pub(crate) fn agree_with(&self, key: &EncodedKey, owner: &str) -> Result<AgreedSecret, Error> {
+        Ok(self.agree(&key.decode(SERVER, owner)?))
+    }
+
     /// ECDH: the shared point's x coordinate, which is not yet a key.
     pub(crate) fn agree(&self, other: &PublicKey) -> AgreedSecret {
-        AgreedSecret(self.0.diffie_hellman(&other.point))
+        AgreedSecret(self.0.diffie_hellman(&other.0))
     }
 }
 
@@ -120,7 +128,7 @@ mod tests {
     fn row_07_keys_are_fresh_and_agree() {
         let (a, b) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
         assert_ne!(a.to_bytes(), b.to_bytes());
-        let public = |key: &PrivateKey| key.encoded_public_key().unwrap().decode("x").unwrap();
+        let public = |key: &PrivateKey| key.encoded_public_key().unwrap().decode("x", "x").unwrap();
         assert_eq!(a.agree(&public(&b)).as_bytes(), b.agree(&public(&a)).as_bytes());
         let restored = PrivateKey::from_bytes(&a.to_bytes()).unwrap();
         assert_eq!(restored.encoded_public_key().unwrap(), a.encoded_public_key().unwrap());
@@ -132,11 +140,11 @@ mod tests {
         let mut compact = valid;
         compact[0] = 5;
         for bytes in [[0; 33], [0xff; 33], [4; 33], compact] {
-            let error = EncodedKey::from_bytes(bytes).decode("eve").map(|_| ()).unwrap_err();
-            assert_eq!(error, Error::InvalidPublicKey { owner: "eve".into() });
-            assert_eq!(error.culprits(), ["eve"]);
+            let error = EncodedKey::from_bytes(bytes).decode("relay", "eve").map(|_| ()).unwrap_err();
+            assert_eq!(error, Error::InvalidPublicKey { from: "relay".into(), owner: "eve".into() });
+            assert_eq!(error.culprits(), ["relay"]);
         }
-        assert!(EncodedKey::from_bytes(valid).decode("eve").is_ok());
+        assert!(EncodedKey::from_bytes(valid).decode("relay", "eve").is_ok());
         assert!(PrivateKey::from_bytes(&[0; 32]).is_none());
         assert!(PrivateKey::from_bytes(&[0xff; 32]).is_none());
     }

@@ -188,6 +188,7 @@ mod advertise_keys;
 mod aggregate;
 #[cfg(test)]
 mod attacks;
+mod batch;
 pub mod bounds;
 mod cohort;
 mod commitment;
@@ -220,6 +221,7 @@ mod security;
 mod session;
 mod shamir;
 mod share_keys;
+pub mod simulation;
 mod transcript;
 mod unmask;
 #[cfg(test)]

@@ -12,13 +12,13 @@ pub struct ClientPolicy {
     min_threshold: usize,
     min_security: Security,
     allow_remasking: bool,
-    /// Not in any file: no deployment has a use for it.
-    #[serde(skip)]
-    allow_refused_plans: bool,
     min_cohort_difference: usize,
     fixed_cohort: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_rounds: Option<u64>,
+    /// Not in any file: no deployment has a use for it.
+    #[serde(skip)]
+    allow_refused_plans: bool,
 }
 
 impl Default for ClientPolicy {
@@ -31,10 +31,10 @@ impl Default for ClientPolicy {
             min_threshold: 2,
             min_security: Security::default(),
             allow_remasking: false,
-            allow_refused_plans: false,
             min_cohort_difference: 0,
             fixed_cohort: false,
             max_rounds: None,
+            allow_refused_plans: false,
         }
     }
 }
@@ -71,14 +71,6 @@ impl ClientPolicy {
         self
     }
 
-    /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
-    /// nobody. For benchmarks, on data that is no secret.
-    #[must_use]
-    pub fn with_allow_refused_plans(mut self, allow: bool) -> Self {
-        self.allow_refused_plans = allow;
-        self
-    }
-
     /// By how many members two cohorts that this site takes part in must differ, if they differ: the sum of those few
     /// is what a server learns from the difference. 0 and 1 set no limit. With one, the larger of it and two more than
     /// may work for the server counts.
@@ -104,6 +96,14 @@ impl ClientPolicy {
     #[must_use]
     pub fn with_max_rounds(mut self, max_rounds: impl Into<Option<u64>>) -> Self {
         self.max_rounds = max_rounds.into();
+        self
+    }
+
+    /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
+    /// nobody. For benchmarks, on data that is no secret.
+    #[must_use]
+    pub fn with_allow_refused_plans(mut self, allow: bool) -> Self {
+        self.allow_refused_plans = allow;
         self
     }
 

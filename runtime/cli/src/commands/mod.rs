@@ -1,10 +1,12 @@
 //! The commands.
 
+pub(crate) mod bench;
 mod completions;
 mod data;
 mod flows;
 mod graph;
 mod run;
+pub(crate) mod secagg;
 
 use std::ffi::OsString;
 
@@ -51,6 +53,8 @@ pub(crate) fn dispatch(
             Some((_, matches)) => data::fetch(registry, matches, console),
             None => Ok(()),
         },
+        Some(("secagg", matches)) => secagg::secagg(matches, console),
+        Some(("bench", matches)) => bench::bench(matches, console),
         Some(("completions", matches)) => {
             let command = args::command(registry, binary, Strictness::Strict);
             completions::completions(command, binary, matches, console)

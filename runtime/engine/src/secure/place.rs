@@ -6,8 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use veilflow_secagg::{
-    AdvertiseKeysServer, Client, ClientPolicy, Identities, IdentityKey, InputId, InputJournal, MemoryJournal,
-    Plan, Session,
+    AdvertiseKeysServer, Client, ClientPolicy, Identities, IdentityKey, InputId, InputJournal, KnownCohort,
+    MemoryJournal, Plan, Session,
 };
 use veilflow_spec::{Context, Name, Result, StepError};
 
@@ -158,6 +158,18 @@ impl InputJournal for SiteJournal {
 
     fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>> {
         self.journal().record(input, session)
+    }
+
+    fn rounds(&mut self) -> io::Result<u64> {
+        self.journal().rounds()
+    }
+
+    fn confirm(&mut self, cohort: &KnownCohort) -> io::Result<()> {
+        self.journal().confirm(cohort)
+    }
+
+    fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
+        self.journal().cohorts()
     }
 }
 

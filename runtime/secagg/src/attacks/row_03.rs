@@ -1,6 +1,6 @@
 //! Row 3: different survivors for different sites.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::world::{Masked, World, weight, weight_in};
 use crate::{
@@ -33,6 +33,7 @@ fn row_03_attack_on_the_neighbours_of_one_site() {
             .with_security(Security::Malicious { adversaries: 0.0 })
             .with_num_shares(NumShares::Count(6))
             .with_max_weight(1 << 11)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(if stands(Defence::Majority) { 4 } else { 3 }));
         let world = World::new(parameters, 12);
         two_stories(world, |server| {
@@ -53,7 +54,7 @@ fn two_stories(
     let Masked { server, survivors, clients, vectors } = world.masked().map_err(|e| e.code())?;
     let victim = world.names.last().unwrap().clone();
     let mut without_it = survivors.clone();
-    without_it.survivors.remove(&victim);
+    Arc::make_mut(&mut without_it.survivors).remove(&victim);
     let next = server.next;
     let told = told(&next);
     let mut clients: BTreeMap<usize, _> = clients.into_iter().enumerate().collect();

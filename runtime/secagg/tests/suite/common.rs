@@ -73,12 +73,11 @@ impl Configuration {
         let parameters = Parameters::new()
             .with_security(security)
             .with_min_cohort(2)
+            .with_colluders(0.0)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(self.threshold));
         let parameters = match self.neighbours {
-            Some(neighbours) => parameters
-                .with_num_shares(NumShares::Count(neighbours))
-                .with_colluders(0.0)
-                .with_dropouts(0.0),
+            Some(neighbours) => parameters.with_num_shares(NumShares::Count(neighbours)),
             None => parameters,
         };
         Cohort::new(parameters.plan(self.clients, Layout::new(1, 3)).unwrap())

@@ -28,8 +28,9 @@ fn sent(cohort: &mut Cohort) -> [u64; 6] {
     cohort.journals = vec![MemoryJournal::new(); last.len()];
     let (server, mut clients) = cohort.masked(&last).unwrap();
     let (_, survivors) = server.announce(cohort.model).unwrap();
-    let client = clients.remove(&0).unwrap();
-    sizes[4] = encoded(&client.check_consistency(&survivors, &mut cohort.journals[0]).unwrap().1);
+    sizes[4] = encoded(
+        &clients.remove(&0).unwrap().check_consistency(&survivors, &mut cohort.journals[0]).unwrap().1,
+    );
     cohort.journals = vec![MemoryJournal::new(); last.len()];
     let (_, mut clients, signatures) = cohort.checked(&last).unwrap();
     sizes[5] = encoded(&clients.remove(&0).unwrap().unmask(&signatures).unwrap());

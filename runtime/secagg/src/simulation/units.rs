@@ -1,0 +1,223 @@
+//! What each kind of work takes on this machine, and what a session takes at least with that.
+
+use std::{
+    hint::black_box,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use aes::Aes128;
+use ctr::{
+    Ctr128BE,
+    cipher::{KeyIvInit as _, StreamCipher as _},
+};
+
+use super::Instruments;
+use crate::{
+    commitment::Opening,
+    cost::{ClientCost, ServerCost},
+    error::Error,
+    identity::{IdentityKey, Signature},
+    keys::{PrivateKey, PublicKey},
+    plan::Plan,
+    sealing::{Purpose, ShareKind, seal},
+    session::Session,
+    shamir::{Share, combine, split},
+    transcript::Transcript,
+};
+
+/// Processor time of each kind of work, for one plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Units {
+    /// AES-128-CTR of the vector's bytes alone, into a buffer that stays in the cache.
+    pub stream: Duration,
+    /// One ECDH on P-256, of a key that is a point already.
+    pub agreement: Duration,
+    /// A secret's split among those who hold shares of it.
+    pub sharing: Duration,
+    /// AES-SIV of the two shares that one neighbour gets.
+    pub seal: Duration,
+    /// One ECDSA signature's verification.
+    pub signature_check: Duration,
+    /// One vector added to another, unpacked.
+    pub addition: Duration,
+    /// A secret rebuilt from t shares.
+    pub reconstruction: Duration,
+}
+
+impl Units {
+    /// Of one client.
+    pub fn client(&self, cost: &ClientCost) -> Duration {
+        sum(&[
+            (self.stream, cost.mask_streams),
+            (self.agreement, cost.key_agreements),
+            (self.sharing, cost.sharings),
+            (self.seal, cost.seals),
+            (self.signature_check, cost.signature_checks),
+        ])
+    }
+
+    /// Of the server.
+    pub fn server(&self, cost: &ServerCost) -> Duration {
+        sum(&[
+            (self.addition, cost.additions),
+            (self.stream, cost.mask_streams),
+            (self.agreement, cost.key_agreements),
+            (self.reconstruction, cost.reconstructions),
+        ])
+    }
+
+    /// Measured for a plan, in about a tenth of a second for a short vector.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives no randomness.
+    pub fn measure<I: Instruments>(plan: Plan, instruments: &I) -> Result<Self, Error> {
+        const ROUNDS: usize = 7;
+        let sampler = Sampler::new(plan)?;
+        (0..ROUNDS).try_for_each(|_| sampler.sample(instruments))?;
+        Ok(sampler.units())
+    }
+}
+
+fn sum(parts: &[(Duration, u64)]) -> Duration {
+    let nanos: u128 =
+        parts.iter().map(|(unit, count)| unit.as_nanos().saturating_mul(u128::from(*count))).sum();
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// Measures again and again, because a shared machine is faster at one time than at another; the medians count.
+pub(super) struct Sampler {
+    plan: Plan,
+    words: usize,
+    private: PrivateKey,
+    public: PublicKey,
+    session: Session,
+    identity: IdentityKey,
+    statement: Transcript,
+    signature: Signature,
+    sealing_key: [u8; 64],
+    opening: Opening,
+    shares: Vec<(u8, Share)>,
+    /// By kind of work, in the order of [`Units`].
+    samples: Mutex<[Vec<Duration>; 7]>,
+}
+
+/// Keystream that is made at once: it stays in the first-level cache.
+const BLOCK: usize = 4096;
+
+impl Sampler {
+    pub(super) fn new(plan: Plan) -> Result<Self, Error> {
+        let private = PrivateKey::generate()?;
+        let public = PrivateKey::generate()?.encoded_public_key()?.decode("unit", "unit")?;
+        let identity = IdentityKey::generate()?;
+        let session = Session::new([1; 32], 0);
+        let statement = Transcript::new("veilflow/secagg/unit").bytes(&[2; 200]);
+        let signature = identity.sign(&statement);
+        let dealt = split(&[3; 32], byte(plan.shares())?, byte(plan.threshold())?)?;
+        let shares = (1..).zip(dealt).take(plan.threshold()).collect();
+        Ok(Self {
+            plan,
+            words: plan.entries(),
+            private,
+            public,
+            session,
+            identity,
+            statement,
+            signature,
+            sealing_key: [4; 64],
+            opening: Opening::new(Share::from_bytes([5; 32]))?,
+            shares,
+            samples: Mutex::default(),
+        })
+    }
+
+    /// One round of measurements, some milliseconds beside the vector's own.
+    pub(super) fn sample<I: Instruments>(&self, instruments: &I) -> Result<(), Error> {
+        let time = |runs: u32, work: &mut dyn FnMut() -> Result<(), Error>| {
+            let start = instruments.thread_cpu();
+            (0..runs).try_for_each(|_| work())?;
+            let took = instruments.thread_cpu().saturating_sub(start);
+            Ok::<_, Error>(took.checked_div(runs).unwrap_or_default())
+        };
+        let mut block = [0_u8; BLOCK];
+        let stream = time(3, &mut || self.stream(&mut block))?;
+        let agreement = time(8, &mut || {
+            black_box(self.private.agree(&self.public));
+            Ok(())
+        })?;
+        let (shares, threshold) = (byte(self.plan.shares())?, byte(self.plan.threshold())?);
+        let sharing =
+            time(4, &mut || split(&[3; 32], shares, threshold).map(|shares| drop(black_box(shares))))?;
+        let seal = time(8, &mut || {
+            [ShareKind::Seed, ShareKind::MaskingKey].into_iter().try_for_each(|kind| {
+                let purpose = Purpose {
+                    session: &self.session,
+                    from: "site-000",
+                    to: "site-001",
+                    kind,
+                    roster: &[6; 32],
+                };
+                black_box(seal(&self.sealing_key, &purpose, &self.opening)?);
+                Ok(())
+            })
+        })?;
+        let public = self.identity.public();
+        let signature_check = time(8, &mut || {
+            let holds = public.verifies(&self.statement, &self.signature);
+            if black_box(holds) { Ok(()) } else { Err(Error::Internal { operation: "signature unit" }) }
+        })?;
+        let addition = self.addition(instruments);
+        let reconstruction = time(4, &mut || combine(&self.shares).map(|secret| drop(black_box(secret))))?;
+        let measured = [stream, agreement, sharing, seal, signature_check, addition, reconstruction];
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.iter_mut().zip(measured).for_each(|(samples, measured)| samples.push(measured));
+        Ok(())
+    }
+
+    /// The medians of all rounds of measurements.
+    pub(super) fn units(self) -> Units {
+        let samples = self.samples.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let [stream, agreement, sharing, seal, signature_check, addition, reconstruction] =
+            samples.map(median);
+        Units { stream, agreement, sharing, seal, signature_check, addition, reconstruction }
+    }
+
+    fn stream(&self, block: &mut [u8; BLOCK]) -> Result<(), Error> {
+        let failed = |_| Error::Internal { operation: "stream unit" };
+        let mut stream = Ctr128BE::<Aes128>::new_from_slices(&[7; 16], &[8; 16])
+            .map_err(|_| Error::Internal { operation: "stream unit" })?;
+        let mut left = self.words.saturating_mul(4);
+        while left > 0 {
+            let part = left.min(BLOCK);
+            stream.try_write_keystream(block.get_mut(..part).unwrap_or_default()).map_err(failed)?;
+            left = left.saturating_sub(part);
+            black_box(&mut *block);
+        }
+        Ok(())
+    }
+
+    fn addition<I: Instruments>(&self, instruments: &I) -> Duration {
+        let (mut sum, vector) = (vec![1_u32; self.words], vec![2_u32; self.words]);
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let start = instruments.thread_cpu();
+            black_box(&mut sum)
+                .iter_mut()
+                .zip(black_box(&vector))
+                .for_each(|(sum, entry)| *sum = sum.wrapping_add(*entry));
+            best = best.min(instruments.thread_cpu().saturating_sub(start));
+        }
+        black_box(sum);
+        best
+    }
+}
+
+fn byte(number: usize) -> Result<u8, Error> {
+    u8::try_from(number).map_err(|_| Error::Internal { operation: "share count" })
+}
+
+fn median(mut samples: Vec<Duration>) -> Duration {
+    samples.sort();
+    samples.get(samples.len() / 2).copied().unwrap_or_default()
+}
