@@ -250,7 +250,7 @@ fn graphs() -> impl Strategy<Value = (Plan, Vec<Last>)> {
         Just(Security::SemiHonest),
         (0.0..0.15).prop_map(|adversaries| Security::Malicious { adversaries })
     ];
-    (security, 10_usize..28).prop_flat_map(|(security, clients)| {
+    (security, 10_usize..24).prop_flat_map(|(security, clients)| {
         let dropouts = 0.15;
         let parameters = Parameters::new()
             .with_security(security)
@@ -270,7 +270,7 @@ fn graphs() -> impl Strategy<Value = (Plan, Vec<Last>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Masks cancel over every graph that is left while no more leave than the plan assumes.
     #[test]
