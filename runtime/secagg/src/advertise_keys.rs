@@ -46,6 +46,9 @@ impl Client {
     pub fn new(name: impl Into<String>, plan: Plan, policy: ClientPolicy) -> Result<Self, Error> {
         let name = name.into();
         check_name(&name)?;
+        if plan.is_refused() && !policy.allow_refused_plans() {
+            return Err(Error::PlanRefused { client: name });
+        }
         if policy.min_security().is_malicious() && !plan.security().is_malicious() {
             return Err(Error::SecurityBelowPolicy {
                 client: name,

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use crate::{error::Error, plan::Plan, quantize::Quantized};
+use crate::{
+    error::Error,
+    plan::Plan,
+    quantize::Quantized,
+    words::{Word, Words, either},
+};
 
 /// The sum of quantized inputs without any mask: the second half of the plain path, for tests, for comparison and for
 /// flows without secure aggregation. A secure sum of the same survivors equals it bit for bit.
@@ -24,14 +29,14 @@ use crate::{error::Error, plan::Plan, quantize::Quantized};
 /// ```
 pub struct FixedPointSum {
     plan: Plan,
-    entries: Vec<u32>,
+    entries: Words,
     names: Vec<String>,
 }
 
 impl FixedPointSum {
     /// The sum of nobody.
     pub fn new(plan: &Plan) -> Self {
-        Self { plan: *plan, entries: vec![0; plan.entries()], names: Vec::new() }
+        Self { plan: *plan, entries: Words::zeros(plan.entries(), plan.entry_bits()), names: Vec::new() }
     }
 
     /// Adds one participant's input.
@@ -40,7 +45,7 @@ impl FixedPointSum {
         if expected != got {
             return Err(Error::QuantizedForOtherPlan { from: name.to_owned(), expected, got });
         }
-        add(&mut self.entries, input.entries());
+        self.entries.add(input.entries())?;
         self.names.push(name.to_owned());
         Ok(())
     }
@@ -59,60 +64,25 @@ impl fmt::Debug for FixedPointSum {
     }
 }
 
-/// Adds entry by entry, modulo 2³²; the plan's modulus divides that, and [`Aggregate::decode`] reduces at the end.
-fn add(sum: &mut [u32], entries: &[u32]) {
-    for (total, entry) in sum.iter_mut().zip(entries) {
-        *total = total.wrapping_add(*entry);
-    }
-}
-
 /// The result: sums over the survivors, and nothing about any one of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     mean: Vec<f32>,
     scalars: Vec<f64>,
     total_weight: u64,
+    clipped: u64,
     survivors: Vec<String>,
-    fixed_point_sum: Vec<u32>,
+    fixed_point_sum: Words,
     max_error: f64,
 }
 
 impl Aggregate {
     /// `entries` is the sum of the inputs of `survivors`, modulo any multiple of the plan's modulus.
-    pub(crate) fn decode(plan: &Plan, mut entries: Vec<u32>, survivors: Vec<String>) -> Result<Self, Error> {
-        let clients = survivors.len() as u64;
-        if clients == 0 {
-            return Err(Error::NothingToDecode);
-        }
-        let mask = plan.entry_mask();
-        entries.iter_mut().for_each(|entry| *entry &= mask);
-        let half = u64::from(plan.half());
-        let max_weight = clients.saturating_mul(plan.parameters().max_weight());
-        let max_value = clients.saturating_mul(half.saturating_mul(2));
-        // A sum outside these bounds is noise, and noise must not become a model.
-        for (entry, got) in entries.iter().enumerate() {
-            let got = u64::from(*got);
-            let (min, max) = if entry == 0 { (clients, max_weight) } else { (0, max_value) };
-            if got < min || got > max {
-                return Err(Error::ImplausibleSum { entry, min, max, got });
-            }
-        }
-        let (weight, values) = entries.split_first().ok_or(Error::NothingToDecode)?;
-        let total_weight = u64::from(*weight);
-        let (scalars, vector) =
-            values.split_at_checked(plan.layout().scalars()).ok_or(Error::NothingToDecode)?;
-        let offset = clients.saturating_mul(half) as f64;
-        let unit = plan.quantization_step() * plan.parameters().max_weight() as f64 / total_weight as f64;
-        // Integers below 2³³ are exact in f64, and so is their difference.
-        let value = |entry: &u32| (f64::from(*entry) - offset) * unit;
-        Ok(Self {
-            mean: vector.iter().map(|entry| value(entry) as f32).collect(),
-            scalars: scalars.iter().map(value).collect(),
-            total_weight,
-            max_error: plan.max_error_of_mean(survivors.len(), total_weight),
-            survivors,
-            fixed_point_sum: entries,
-        })
+    pub(crate) fn decode(plan: &Plan, mut entries: Words, survivors: Vec<String>) -> Result<Self, Error> {
+        let decoded = either!(&mut entries, words => decode(plan, words, survivors.len() as u64))?;
+        let Decoded { mean, scalars, total_weight, clipped } = decoded;
+        let max_error = plan.max_error_of_mean(survivors.len(), total_weight);
+        Ok(Self { mean, scalars, total_weight, clipped, survivors, fixed_point_sum: entries, max_error })
     }
 
     /// The weighted mean of the survivors' vectors.
@@ -135,15 +105,60 @@ impl Aggregate {
         &self.survivors
     }
 
-    /// The sum as it was before decoding, `[weight, scalars…, vector…]`.
-    pub fn fixed_point_sum(&self) -> &[u32] {
-        &self.fixed_point_sum
+    /// How many of the survivors' values lay outside the clipping range, all together. Each survivor counts up to the
+    /// largest quantized value, [`quantization_range`](crate::Parameters::with_quantization_range) − 1 or − 2, so this
+    /// can be too few where more than that many entries were clipped.
+    pub fn clipped(&self) -> u64 {
+        self.clipped
+    }
+
+    /// The sum as it was before decoding, `[weight, clipped, scalars…, vector…]`.
+    pub fn fixed_point_sum(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.fixed_point_sum.iter()
     }
 
     /// How far a mean can be from the exact one, per entry: [`Plan::max_error_of_mean`] for these survivors.
     pub fn max_error(&self) -> f64 {
         self.max_error
     }
+}
+
+struct Decoded {
+    mean: Vec<f32>,
+    scalars: Vec<f64>,
+    total_weight: u64,
+    clipped: u64,
+}
+
+/// Reduces the entries in place, checks them, and decodes them for so many survivors.
+fn decode<W: Word>(plan: &Plan, entries: &mut [W], clients: u64) -> Result<Decoded, Error> {
+    if clients == 0 {
+        return Err(Error::NothingToDecode);
+    }
+    let mask = plan.entry_mask();
+    entries.iter_mut().for_each(|entry| *entry = *entry & mask);
+    let max_weight = clients.saturating_mul(plan.parameters().max_weight());
+    let max_value = clients.saturating_mul(plan.largest_value());
+    // A sum outside these bounds is noise, and noise must not become a model.
+    for (entry, got) in entries.iter().enumerate() {
+        let got: u64 = (*got).into();
+        let (min, max) = if entry == 0 { (clients, max_weight) } else { (0, max_value) };
+        if got < min || got > max {
+            return Err(Error::ImplausibleSum { entry, min, max, got });
+        }
+    }
+    let (counts, values) = entries.split_first_chunk::<2>().ok_or(Error::NothingToDecode)?;
+    let [total_weight, clipped] = counts.map(Into::into);
+    let (scalars, vector) = values.split_at_checked(plan.layout().scalars()).ok_or(Error::NothingToDecode)?;
+    let offset = clients.saturating_mul(plan.half());
+    let unit = plan.quantization_step() * plan.parameters().max_weight() as f64 / total_weight as f64;
+    let value = |entry: &W| entry.difference(offset) * unit;
+    Ok(Decoded {
+        mean: vector.iter().map(|entry| value(entry) as f32).collect(),
+        scalars: scalars.iter().map(value).collect(),
+        total_weight,
+        clipped,
+    })
 }
 
 #[cfg(test)]
@@ -174,21 +189,78 @@ mod tests {
         assert!((f64::from(aggregate.mean()[1]) - 1.75).abs() <= error);
     }
 
+    /// In words of either size: the second plan's sums take 40 bits.
     #[test]
     fn a_sum_of_noise_is_an_error() {
-        let plan = Parameters::new().plan(3, Layout::new(0, 1)).unwrap();
-        let names = || vec!["a".to_owned(), "b".to_owned()];
-        let decode = |entries| Aggregate::decode(&plan, entries, names());
-        let max = 2 * 2 * u64::from(plan.half());
-        assert_eq!(decode(vec![1, 0]), Err(Error::ImplausibleSum { entry: 0, min: 2, max: 2000, got: 1 }));
-        assert_eq!(
-            decode(vec![2001, 0]),
-            Err(Error::ImplausibleSum { entry: 0, min: 2, max: 2000, got: 2001 })
-        );
-        let got = max + 1;
-        assert_eq!(decode(vec![2, got as u32]), Err(Error::ImplausibleSum { entry: 1, min: 0, max, got }));
-        decode(vec![2, max as u32]).unwrap();
-        assert_eq!(Aggregate::decode(&plan, vec![0, 0], Vec::new()), Err(Error::NothingToDecode));
+        for range in [1 << 22, 1 << 38] {
+            let parameters = Parameters::new().with_quantization_range(range).with_modulus_range(1 << 40);
+            let plan = parameters.plan(3, Layout::new(0, 1)).unwrap();
+            let names = || vec!["a".to_owned(), "b".to_owned()];
+            let decode = |entries: [u64; 3]| {
+                let mut sum = Words::zeros(3, plan.entry_bits());
+                either!(&mut sum, words => words.iter_mut().zip(entries).for_each(|(w, e)| *w = Word::truncate(e)));
+                Aggregate::decode(&plan, sum, names())
+            };
+            let max = 2 * 2 * plan.half();
+            let weight = |got| Err(Error::ImplausibleSum { entry: 0, min: 2, max: 2000, got });
+            assert_eq!(decode([1, 0, 0]), weight(1));
+            assert_eq!(decode([2001, 0, 0]), weight(2001));
+            let got = max + 1;
+            for (entry, entries) in [(1, [2, got, 0]), (2, [2, 0, got])] {
+                assert_eq!(decode(entries), Err(Error::ImplausibleSum { entry, min: 0, max, got }));
+            }
+            let largest = decode([2, max, max]).unwrap();
+            assert_eq!(largest.clipped(), max);
+            assert_eq!(largest.fixed_point_sum().collect::<Vec<_>>(), [2, max, max]);
+            let nobody = Words::zeros(3, plan.entry_bits());
+            assert_eq!(Aggregate::decode(&plan, nobody, Vec::new()), Err(Error::NothingToDecode));
+        }
+    }
+
+    /// A finer range gives a smaller error, as far as the numbers that go in and come out can hold it.
+    #[test]
+    fn wide_sums_are_more_precise() {
+        let error = |range| {
+            let parameters = Parameters::new().with_quantization_range(range).with_modulus_range(1 << 64);
+            let plan = parameters.plan(3, Layout::new(1, 1)).unwrap();
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let mut sum = FixedPointSum::new(&plan);
+            for (name, weight, loss) in [("a", 1, 0.1), ("b", 1, 0.2), ("c", 2, 0.3)] {
+                let input = Input { weight, scalars: &[loss], vector: &[0.1] };
+                sum.add(name, &plan.quantize(&input, &mut rng).unwrap()).unwrap();
+            }
+            let aggregate = sum.decode().unwrap();
+            assert!((f64::from(aggregate.mean()[0]) - 0.1).abs() <= aggregate.max_error());
+            (aggregate.scalars()[0] - 0.225).abs()
+        };
+        let errors = [1 << 22, 1 << 32, 1 << 42, 1 << 52].map(error);
+        assert!(errors.is_sorted_by(|coarse, fine| coarse > &(100.0 * fine)), "{errors:?}");
+        assert!(errors[3] < 1e-11, "{errors:?}");
+    }
+
+    #[test]
+    fn clipped_values_are_counted_together() {
+        let plan = Parameters::new().plan(3, Layout::new(1, 3)).unwrap();
+        let mut sum = FixedPointSum::new(&plan);
+        for (name, loss, vector) in
+            [("a", 9.0, [8.5, -8.5, 8.0]), ("b", 1.0, [0.0; 3]), ("c", 0.0, [99.0, 0.0, 0.0])]
+        {
+            let input = Input { weight: 1, scalars: &[loss], vector: &vector };
+            sum.add(name, &plan.quantize(&input, &mut ChaCha8Rng::seed_from_u64(0)).unwrap()).unwrap();
+        }
+        assert_eq!(sum.decode().unwrap().clipped(), 4);
+    }
+
+    /// Three values in a range of 3: 0, 1, 2, and so many clipped ones count at most.
+    #[test]
+    fn a_count_stops_at_the_largest_value() {
+        let plan = Parameters::new().with_quantization_range(3).plan(3, Layout::new(0, 9)).unwrap();
+        let input = Input { weight: 1000, scalars: &[], vector: &[9.0; 9] };
+        let quantized = plan.quantize(&input, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+        assert_eq!(quantized.clipped(), 9);
+        let mut sum = FixedPointSum::new(&plan);
+        sum.add("a", &quantized).unwrap();
+        assert_eq!(sum.decode().unwrap().clipped(), 2);
     }
 
     #[test]

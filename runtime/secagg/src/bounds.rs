@@ -19,6 +19,9 @@
 //!    all, and both secrets take 2t. With X ≤ x − 1: **2t > k + x − 1**.
 //! 3. **Correct.** With S neighbours that stay, every client's secrets can be rebuilt: **Pr\[S < t\] < 2⁻²⁰/N**.
 //!
+//! A fraction above 0 stands for one client at least here, because a ring of few neighbours, chosen for small N because
+//! nobody is expected to be absent, would break at the first who is.
+//!
 //! Conditions 1 and 2 share the security 2⁻⁴⁰ evenly and the 1/N are union bounds over clients. [`find`] takes the smallest even k that
 //! has a t, and of those t the smallest, because fewer shares rebuild faster.
 //!
@@ -34,6 +37,8 @@
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
+
+use crate::security::{majority, part};
 
 /// 2⁻⁴⁰ for the security of a session, half of it for each of two ways to fail.
 const SECURITY: f64 = 1.0 / (1_u64 << 41) as f64;
@@ -71,7 +76,7 @@ pub struct Neighbourhood {
 #[non_exhaustive]
 pub enum BoundsError {
     /// Not a fraction.
-    #[error("a fraction of {got} {of}; a fraction is at least 0 and less than 1")]
+    #[error("{of} of {got}; such a part is at least 0 and less than 1")]
     Fraction {
         /// Of what: `adversaries` or `dropouts`.
         of: &'static str,
@@ -133,7 +138,7 @@ pub enum BoundsError {
     /// A threshold outside what security and correctness leave.
     #[error(
         "a threshold of {got} with {neighbours} neighbours: below {min} the adversaries can open a mask, above {max} \
-         dropouts can leave one closed; use {min} to {max}"
+         dropouts can leave one closed; use {min} to {max}, or assume fewer of them"
     )]
     Threshold {
         /// Neighbours asked for.
@@ -205,18 +210,29 @@ pub fn check(
     let complete = assumed.thresholds_of_complete_graph()?;
     let Neighbourhood { neighbours, threshold } = given;
     let all = clients.saturating_sub(1);
-    if neighbours < 2 || neighbours > all || (neighbours != all && !neighbours.is_multiple_of(2)) {
+    if neighbours > all || (neighbours != all && (neighbours < 2 || !neighbours.is_multiple_of(2))) {
         return Err(BoundsError::Degree { clients, got: neighbours });
     }
-    let allowed = if neighbours == all { Some(complete) } else { assumed.thresholds(neighbours) };
-    match (allowed, assumed.find()) {
-        (Some(Thresholds { min, max }), _) if threshold < min || threshold > max => {
+    let allowed =
+        if neighbours == all { Some(complete) } else { assumed.on_sparse_graph().thresholds(neighbours) };
+    match allowed {
+        Some(Thresholds { min, max }) if threshold < min || threshold > max => {
             Err(BoundsError::Threshold { neighbours, got: threshold, min, max })
         }
-        (Some(_), _) => Ok(()),
-        (None, Some(would_do)) => Err(BoundsError::TooFewNeighbours { got: neighbours, would_do }),
-        (None, None) => Err(BoundsError::CompleteGraphOnly { clients, threshold: complete.min }),
+        Some(_) => Ok(()),
+        None => Err(match assumed.find() {
+            Some(would_do) => BoundsError::TooFewNeighbours { got: neighbours, would_do },
+            None => BoundsError::CompleteGraphOnly { clients, threshold: complete.min },
+        }),
     }
+}
+
+/// The smallest threshold that keeps a semi-malicious server from opening anything, in a random graph of so many
+/// members, so many of whom work for it, with so many neighbours each.
+pub(crate) fn safe_threshold(members: usize, colluders: usize, neighbours: usize) -> usize {
+    let (adversaries, server) = (colluders, ServerClass::SemiMalicious);
+    let assumed = Assumed { clients: members, adversaries, dropouts: 0, server, at_least: (0, 0) };
+    assumed.safe_threshold(neighbours)
 }
 
 /// The thresholds that are safe and can be met, both ends included.
@@ -227,11 +243,19 @@ struct Thresholds {
 }
 
 /// Assumptions in numbers of clients.
+#[derive(Clone, Copy)]
 struct Assumed {
     clients: usize,
     adversaries: usize,
     dropouts: usize,
     server: ServerClass,
+    /// The least of adversaries and of dropouts on a sparse graph.
+    at_least: (usize, usize),
+}
+
+/// A part of the clients, or an error that says of what.
+pub(crate) fn check_fraction(of: &'static str, got: f64) -> Result<(), BoundsError> {
+    if (0.0..1.0).contains(&got) { Ok(()) } else { Err(BoundsError::Fraction { of, got }) }
 }
 
 impl Assumed {
@@ -241,24 +265,29 @@ impl Assumed {
         dropouts: f64,
         server: ServerClass,
     ) -> Result<Self, BoundsError> {
-        if !(3..=MAX_CLIENTS).contains(&clients) {
-            return Err(BoundsError::Clients { min: 3, max: MAX_CLIENTS, got: clients });
+        if !(2..=MAX_CLIENTS).contains(&clients) {
+            return Err(BoundsError::Clients { min: 2, max: MAX_CLIENTS, got: clients });
         }
-        let count = |of, fraction: f64| {
-            if !(0.0..1.0).contains(&fraction) {
-                return Err(BoundsError::Fraction { of, got: fraction });
-            }
-            // 0.07 · 100 is a little off 7 in binary; whoever wrote it meant 7.
-            Ok((fraction * clients as f64 + 1e-9).floor() as usize)
-        };
-        let (adversaries, dropouts) = (count("adversaries", adversaries)?, count("dropouts", dropouts)?);
-        Ok(Self { clients, adversaries, dropouts, server })
+        check_fraction("adversaries", adversaries)?;
+        check_fraction("dropouts", dropouts)?;
+        let at_least = (usize::from(adversaries > 0.0), usize::from(dropouts > 0.0));
+        let (adversaries, dropouts) = (part(adversaries, clients), part(dropouts, clients));
+        Ok(Self { clients, adversaries, dropouts, server, at_least })
+    }
+
+    fn on_sparse_graph(&self) -> Self {
+        let (adversaries, dropouts) = self.at_least;
+        Self {
+            adversaries: self.adversaries.max(adversaries),
+            dropouts: self.dropouts.max(dropouts),
+            ..*self
+        }
     }
 
     fn find(&self) -> Option<Neighbourhood> {
-        let sparse = (2..self.clients.saturating_sub(1)).step_by(2);
+        let (assumed, sparse) = (self.on_sparse_graph(), (2..self.clients.saturating_sub(1)).step_by(2));
         sparse
-            .filter_map(|neighbours| Some((neighbours, self.thresholds(neighbours)?.min)))
+            .filter_map(|neighbours| Some((neighbours, assumed.thresholds(neighbours)?.min)))
             .next()
             .map(|(neighbours, threshold)| Neighbourhood { neighbours, threshold })
     }
@@ -267,9 +296,7 @@ impl Assumed {
     fn thresholds_of_complete_graph(&self) -> Result<Thresholds, BoundsError> {
         let min = match self.server {
             ServerClass::Curious => self.adversaries.saturating_add(1),
-            ServerClass::SemiMalicious => {
-                (self.clients.saturating_add(self.adversaries) / 2).saturating_add(1)
-            }
+            ServerClass::SemiMalicious => majority(self.clients, self.adversaries),
         };
         let (min, max) = (min.max(2), self.clients.saturating_sub(self.dropouts));
         if min <= max {
@@ -289,19 +316,22 @@ impl Assumed {
             return None;
         }
         let others = self.clients.saturating_sub(1);
-        let union = self.clients as f64;
-        let corrupt = Hypergeometric::new(others, self.adversaries, neighbours);
-        let opened_at = corrupt.smallest_with_tail_at_most(SECURITY / union);
+        let staying = Hypergeometric::new(others, others.saturating_sub(self.dropouts), neighbours);
+        let max = staying.largest_with_fewer_rarer_than(CORRECTNESS / self.clients as f64);
+        let min = self.safe_threshold(neighbours);
+        (min <= max).then_some(Thresholds { min, max })
+    }
+
+    /// Condition 2.
+    fn safe_threshold(&self, neighbours: usize) -> usize {
+        let others = self.clients.saturating_sub(1);
+        let corrupt = Hypergeometric::new(others, self.adversaries.min(others), neighbours);
+        let opened_at = corrupt.smallest_with_tail_at_most(SECURITY / self.clients as f64);
         let min = match self.server {
             ServerClass::Curious => opened_at,
-            ServerClass::SemiMalicious => {
-                (neighbours.saturating_add(opened_at.saturating_sub(1)) / 2).saturating_add(1)
-            }
+            ServerClass::SemiMalicious => majority(neighbours, opened_at.saturating_sub(1)),
         };
-        let staying = Hypergeometric::new(others, others.saturating_sub(self.dropouts), neighbours);
-        let max = staying.largest_with_fewer_rarer_than(CORRECTNESS / union);
-        let min = min.max(2);
-        (min <= max).then_some(Thresholds { min, max })
+        min.max(2)
     }
 
     /// Condition 1's left side.
@@ -437,7 +467,7 @@ mod tests {
         let code = |clients, adversaries, dropouts| {
             find(clients, adversaries, dropouts, Curious).unwrap_err().code()
         };
-        assert_eq!(code(2, 0.0, 0.0), "clients-out-of-range");
+        assert_eq!(code(1, 0.0, 0.0), "clients-out-of-range");
         assert_eq!(code(MAX_CLIENTS + 1, 0.0, 0.0), "clients-out-of-range");
         for fraction in [-0.1, 1.0, f64::NAN, f64::INFINITY] {
             assert_eq!(code(100, fraction, 0.0), "fraction-out-of-range");
@@ -470,6 +500,16 @@ mod tests {
     #[test]
     fn nobody_to_fear_still_needs_two_shares() {
         assert_eq!(find(50, 0.0, 0.0, Curious), Ok(Neighbourhood { neighbours: 2, threshold: 2 }));
+    }
+
+    #[test]
+    fn a_part_of_few_is_one_at_least_on_a_sparse_graph() {
+        assert_eq!(find(10, 0.05, 0.05, Curious), Ok(Neighbourhood { neighbours: 4, threshold: 2 }));
+        assert_eq!(find(10, 0.05, 0.05, SemiMalicious), Ok(Neighbourhood { neighbours: 4, threshold: 3 }));
+        let ring = check(Neighbourhood { neighbours: 2, threshold: 2 }, 10, 0.05, 0.05, Curious);
+        assert_eq!(ring.unwrap_err().code(), "too-few-neighbours");
+        // Everybody shares with everybody else: as many as there are, rounded down.
+        check(Neighbourhood { neighbours: 9, threshold: 10 }, 10, 0.05, 0.05, Curious).unwrap();
     }
 
     #[test]

@@ -85,6 +85,15 @@ pub enum Error {
         /// The plan's threshold.
         got: usize,
     },
+    /// A plan that was made for a benchmark without its checks.
+    #[error(
+        "{client} takes no part under a plan that protects nobody: it was made with plan_unchecked, for a benchmark. \
+         Make it with plan, which says what would do"
+    )]
+    PlanRefused {
+        /// The client.
+        client: String,
+    },
     /// The plan is for a weaker setting than this site accepts.
     #[error(
         "{client}: the plan is for a {got} server, and this site's policy asks for {required}; \
@@ -440,6 +449,7 @@ impl Error {
             Self::BelowThreshold { .. } => "below-threshold",
             Self::CohortTooSmall { .. } => "cohort-too-small",
             Self::ThresholdBelowPolicy { .. } => "threshold-below-policy",
+            Self::PlanRefused { .. } => "plan-refused",
             Self::SecurityBelowPolicy { .. } => "security-below-policy",
             Self::IdentityRequired { .. } => "identity-required",
             Self::OwnIdentityUnknown { .. } => "own-identity-unknown",
@@ -503,6 +513,7 @@ impl Error {
             Self::BelowThreshold { .. }
             | Self::CohortTooSmall { .. }
             | Self::ThresholdBelowPolicy { .. }
+            | Self::PlanRefused { .. }
             | Self::SecurityBelowPolicy { .. }
             | Self::IdentityRequired { .. }
             | Self::OwnIdentityUnknown { .. }

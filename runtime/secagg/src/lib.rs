@@ -206,6 +206,7 @@ mod journal;
 mod keys;
 mod mask;
 mod masked_input;
+mod parallel;
 mod parameters;
 mod plan;
 mod policy;
@@ -224,6 +225,7 @@ mod transcript;
 mod unmask;
 #[cfg(test)]
 mod vectors;
+mod words;
 
 pub use advertise_keys::{AdvertiseKeysMessage, AdvertiseKeysServer, Client};
 pub use aggregate::{Aggregate, FixedPointSum};

@@ -1,7 +1,7 @@
-//! Masks: the keystream of AES-128-CTR, as little-endian 32-bit words, modulo 2³².
+//! Masks: the keystream of AES-128-CTR, as little-endian words of 32 bits, modulo 2³², or of 64, modulo 2⁶⁴.
 //!
 //! A derived key is 32 bytes: 16 for AES and 16 for the first counter block, so that one precomputed table does not
-//! serve against many masks. The plan's modulus divides 2³², so words may be reduced once, after all masks.
+//! serve against many masks. The plan's modulus divides that of the words, so they may be reduced once, after all masks.
 
 use std::num::NonZeroUsize;
 
@@ -12,7 +12,7 @@ use ctr::{
 };
 use zeroize::{DefaultIsZeroes, Zeroizing};
 
-use crate::error::Error;
+use crate::{error::Error, words::Word};
 
 /// Whether a mask is put on or taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,34 +36,42 @@ impl Sign {
     }
 }
 
-/// Entries that are finished, under all masks, before the next ones are touched: with as much keystream they stay in
-/// the first-level cache, whatever the vector's length and the number of masks.
-const TILE: usize = 1024;
+/// Bytes of entries that are finished, under all masks, before the next ones are touched: with as much keystream they
+/// stay in the first-level cache, whatever the vector's length and the number of masks.
+const TILE: usize = 4096;
+
+/// Entries of a tile.
+const fn tile<W: Word>() -> usize {
+    match TILE.checked_div(size_of::<W>()) {
+        Some(entries) => entries,
+        None => TILE,
+    }
+}
 
 /// A mask's key, and whether it is put on or taken off.
 pub(crate) type Mask = (Zeroizing<[u8; 32]>, Sign);
 
 /// Expands the mask of `key` and adds it to, or subtracts it from, `entries`.
-pub(crate) fn apply(entries: &mut [u32], key: &[u8; 32], sign: Sign) -> Result<(), Error> {
+pub(crate) fn apply<W: Word>(entries: &mut [W], key: &[u8; 32], sign: Sign) -> Result<(), Error> {
     apply_streams(entries, &mut [(stream(key)?, sign)])
 }
 
 /// [`apply`] for many masks at once: each entry is read and written once.
-pub(crate) fn apply_all(entries: &mut [u32], masks: &[Mask]) -> Result<(), Error> {
+pub(crate) fn apply_all<W: Word>(entries: &mut [W], masks: &[Mask]) -> Result<(), Error> {
     let streams: Result<Vec<_>, Error> = masks.iter().map(|(key, sign)| Ok((stream(key)?, *sign))).collect();
     apply_streams(entries, &mut streams?)
 }
 
 /// [`apply_all`] with up to so many threads, each with its own part of the vector. The result is the same for any
 /// number.
-pub(crate) fn apply_all_parallel(
-    entries: &mut [u32],
+pub(crate) fn apply_all_parallel<W: Word>(
+    entries: &mut [W],
     masks: &[Mask],
     threads: NonZeroUsize,
 ) -> Result<(), Error> {
     // Whole tiles, so that every part starts where a block of the cipher does.
-    let tiles = entries.len().div_ceil(TILE).div_ceil(threads.get()).max(1);
-    let part = tiles.saturating_mul(TILE);
+    let tiles = entries.len().div_ceil(tile::<W>()).div_ceil(threads.get()).max(1);
+    let part = tiles.saturating_mul(tile::<W>());
     if entries.len() <= part {
         return apply_all(entries, masks);
     }
@@ -81,8 +89,8 @@ pub(crate) fn apply_all_parallel(
 }
 
 /// [`apply_all`] to a part of a vector that starts at entry `first`.
-fn apply_from(entries: &mut [u32], masks: &[Mask], first: usize) -> Result<(), Error> {
-    let position = (first as u64).saturating_mul(4);
+fn apply_from<W: Word>(entries: &mut [W], masks: &[Mask], first: usize) -> Result<(), Error> {
+    let position = (first as u64).saturating_mul(W::BYTES as u64);
     let skipped = |(key, sign): &Mask| {
         let mut stream = stream(key)?;
         stream.try_seek(position).map_err(|_| Error::Internal { operation: "mask position" })?;
@@ -101,32 +109,34 @@ fn stream(key: &[u8; 32]) -> Result<Stream, Error> {
 
 /// A tile's worth of keystream, erased in one piece: an array of bytes would be erased byte by byte.
 #[derive(Clone, Copy)]
-struct Keystream([[u8; 4]; TILE]);
+struct Keystream([[u8; 16]; TILE / 16]);
 
 impl Default for Keystream {
     fn default() -> Self {
-        Self([[0; 4]; TILE])
+        Self([[0; 16]; TILE / 16])
     }
 }
 
 impl DefaultIsZeroes for Keystream {}
 
-fn combine(entries: &mut [u32], words: &[[u8; 4]], operation: impl Fn(u32, u32) -> u32) {
+fn combine<W: Word>(entries: &mut [W], words: &[W::Bytes], operation: impl Fn(W, W) -> W) {
     for (entry, word) in entries.iter_mut().zip(words) {
-        *entry = operation(*entry, u32::from_le_bytes(*word));
+        *entry = operation(*entry, W::from_le(*word));
     }
 }
 
-fn apply_streams(entries: &mut [u32], streams: &mut [(Stream, Sign)]) -> Result<(), Error> {
+fn apply_streams<W: Word>(entries: &mut [W], streams: &mut [(Stream, Sign)]) -> Result<(), Error> {
     let mut keystream = Zeroizing::new(Keystream::default());
-    for tile in entries.chunks_mut(TILE) {
-        let words = keystream.0.split_at_mut_checked(tile.len()).map_or(&mut [][..], |(used, _)| used);
+    for tile in entries.chunks_mut(tile::<W>()) {
+        let bytes = keystream.0.as_flattened_mut();
+        let used = size_of_val(tile);
+        let bytes = bytes.split_at_mut_checked(used).map_or(&mut [][..], |(used, _)| used);
         for (stream, sign) in &mut *streams {
             let exhausted = |_| Error::Internal { operation: "mask keystream" };
-            stream.try_write_keystream(words.as_flattened_mut()).map_err(exhausted)?;
+            stream.try_write_keystream(bytes).map_err(exhausted)?;
             match sign {
-                Sign::Plus => combine(tile, words, u32::wrapping_add),
-                Sign::Minus => combine(tile, words, u32::wrapping_sub),
+                Sign::Plus => combine(tile, W::split(bytes), W::plus),
+                Sign::Minus => combine(tile, W::split(bytes), W::minus),
             }
         }
     }
@@ -158,26 +168,30 @@ mod tests {
     use crate::vectors;
 
     #[derive(serde::Deserialize)]
-    struct Vectors {
-        cases: Vec<Case>,
+    struct Vectors<W> {
+        cases: Vec<Case<W>>,
     }
 
     #[derive(serde::Deserialize)]
-    struct Case {
+    struct Case<W> {
         key: String,
         first_entry: usize,
-        entries: Vec<u32>,
+        entries: Vec<W>,
+    }
+
+    fn check<W: Word + PartialEq + std::fmt::Debug>(Vectors { cases }: Vectors<W>) -> usize {
+        for case in &cases {
+            let mut entries = vec![W::default(); case.first_entry + case.entries.len()];
+            apply(&mut entries, &vectors::bytes(&case.key), Sign::Plus).unwrap();
+            assert_eq!(entries[case.first_entry..], case.entries, "{} from {}", case.key, case.first_entry);
+        }
+        cases.len()
     }
 
     #[test]
     fn row_07_known_answers() {
-        let vectors: Vectors = vectors::read(include_str!("vectors/mask.json"));
-        assert_eq!(vectors.cases.len(), 4);
-        for case in vectors.cases {
-            let mut entries = vec![0; case.first_entry + case.entries.len()];
-            apply(&mut entries, &vectors::bytes(&case.key), Sign::Plus).unwrap();
-            assert_eq!(entries[case.first_entry..], case.entries, "{} from {}", case.key, case.first_entry);
-        }
+        assert_eq!(check::<u32>(vectors::read(include_str!("vectors/mask.json"))), 4);
+        assert_eq!(check::<u64>(vectors::read(include_str!("vectors/mask_wide.json"))), 4);
     }
 
     #[test]
@@ -186,14 +200,39 @@ mod tests {
         assert_eq!(Sign::of_pair("b", "a"), Sign::of_pair("a", "b").opposite());
     }
 
+    fn cancels<W: Word + PartialEq + std::fmt::Debug>(key: &[u8; 32], entries: &[W]) {
+        let mut masked = entries.to_vec();
+        apply(&mut masked, key, Sign::Plus).unwrap();
+        assert!(entries.len() < 8 || masked != entries);
+        apply(&mut masked, key, Sign::Minus).unwrap();
+        assert_eq!(masked, entries);
+    }
+
+    fn is_one_after_the_other<W: Word + PartialEq + std::fmt::Debug>(
+        keys: &[([u8; 32], bool)],
+        length: usize,
+        threads: usize,
+    ) {
+        let sign = |plus| if plus { Sign::Plus } else { Sign::Minus };
+        let masks: Vec<Mask> = keys.iter().map(|(key, plus)| (Zeroizing::new(*key), sign(*plus))).collect();
+        let start = vec![W::truncate(7); length];
+        let mut expected = start.clone();
+        for (key, sign) in &masks {
+            apply(&mut expected, key, *sign).unwrap();
+        }
+        let mut together = start.clone();
+        apply_all(&mut together, &masks).unwrap();
+        assert_eq!(together, expected);
+        let mut parallel = start;
+        apply_all_parallel(&mut parallel, &masks, NonZeroUsize::new(threads).unwrap()).unwrap();
+        assert_eq!(parallel, expected);
+    }
+
     proptest! {
         #[test]
-        fn masks_cancel(key: [u8; 32], entries in proptest::collection::vec(any::<u32>(), 0..5000)) {
-            let mut masked = entries.clone();
-            apply(&mut masked, &key, Sign::Plus).unwrap();
-            prop_assert!(entries.len() < 8 || masked != entries);
-            apply(&mut masked, &key, Sign::Minus).unwrap();
-            prop_assert_eq!(masked, entries);
+        fn masks_cancel(key: [u8; 32], entries in proptest::collection::vec(any::<u64>(), 0..5000)) {
+            cancels(&key, &entries);
+            cancels(&key, &entries.iter().map(|entry| u32::truncate(*entry)).collect::<Vec<_>>());
         }
 
         #[test]
@@ -202,24 +241,14 @@ mod tests {
             length in prop_oneof![0_usize..20, 1000_usize..10_000],
             threads in 1_usize..6,
         ) {
-            let sign = |plus| if plus { Sign::Plus } else { Sign::Minus };
-            let masks: Vec<Mask> = keys.iter().map(|(key, plus)| (Zeroizing::new(*key), sign(*plus))).collect();
-            let mut expected = vec![7; length];
-            for (key, sign) in &masks {
-                apply(&mut expected, key, *sign).unwrap();
-            }
-            let mut together = vec![7; length];
-            apply_all(&mut together, &masks).unwrap();
-            prop_assert_eq!(&together, &expected);
-            let mut parallel = vec![7; length];
-            apply_all_parallel(&mut parallel, &masks, NonZeroUsize::new(threads).unwrap()).unwrap();
-            prop_assert_eq!(&parallel, &expected);
+            is_one_after_the_other::<u32>(&keys, length, threads);
+            is_one_after_the_other::<u64>(&keys, length, threads);
         }
 
         #[test]
         fn a_longer_mask_starts_with_the_shorter_one(key: [u8; 32], short in 0_usize..4200, more in 0_usize..4200) {
             let mask = |length| {
-                let mut entries = vec![0; length];
+                let mut entries = vec![0_u32; length];
                 apply(&mut entries, &key, Sign::Plus).unwrap();
                 entries
             };

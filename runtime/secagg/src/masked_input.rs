@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    num::NonZeroUsize,
 };
 
 use rand::Rng;
@@ -24,7 +25,7 @@ use crate::{
     error::{Error, Stage},
     journal::{self, InputJournal},
     keys::PrivateKey,
-    mask::{self, Sign},
+    mask::Sign,
     plan::Plan,
     quantize::Input,
     receive_shares::HeldShares,
@@ -33,6 +34,7 @@ use crate::{
     session::Session,
     share_keys::Dealing,
     unmask::UnmaskServer,
+    words::Words,
 };
 
 const STAGE: Stage = Stage::MaskedInput;
@@ -87,8 +89,8 @@ impl MaskInputClient {
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
             masks.push((key, Sign::of_pair(&site.name, name)));
         }
-        mask::apply_all(&mut entries, &masks)?;
-        let entries = Entries::pack(&entries, site.plan.entry_bits());
+        entries.apply(&masks, NonZeroUsize::MIN)?;
+        let entries = entries.pack(site.plan.entry_bits());
         let message = MaskedInputMessage { session: site.session, entries };
         Ok((ConsistencyCheckClient { site, roster, binding, own_seed_share, held }, message))
     }
@@ -117,7 +119,7 @@ pub struct MaskedInputServer {
     roster: Roster,
     cohort: BTreeSet<String>,
     dealings: BTreeMap<String, Dealing>,
-    sum: Vec<u32>,
+    sum: Words,
     received: BTreeMap<String, ()>,
 }
 
@@ -132,7 +134,7 @@ impl MaskedInputServer {
         dealings: BTreeMap<String, Dealing>,
     ) -> Self {
         let cohort = cohort.into_iter().collect();
-        let sum = vec![0; plan.entries()];
+        let sum = Words::zeros(plan.entries(), plan.entry_bits());
         Self { session, plan, roster, cohort, dealings, sum, received: BTreeMap::new() }
     }
 
@@ -140,7 +142,7 @@ impl MaskedInputServer {
     pub fn receive(&mut self, from: &str, message: MaskedInputMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.cohort.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
-        message.entries.add_to(&mut self.sum, self.plan.entry_bits()).map_err(|malformed| {
+        self.sum.add_packed(&message.entries, self.plan.entry_bits()).map_err(|malformed| {
             let from = from.to_owned();
             match malformed {
                 Malformed::Length { expected, got } => Error::WrongVectorLength { from, expected, got },

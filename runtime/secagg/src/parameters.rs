@@ -1,111 +1,18 @@
 //! The public configuration that all participants of a session share.
 
-use std::{fmt, str::FromStr};
+mod modulus;
+mod sharing;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::sharing::{NumShares, Threshold};
 use crate::{
-    plan::{Layout, Plan, PlanError},
+    plan::{Layout, MAX_QUANTIZATION_RANGE, Plan, PlanError},
     security::Security,
     transcript::{Transcript, domain},
 };
-
-/// How many participants must answer in the last round for the sum to be known.
-///
-/// Serialized as an integer (a count), as a float (a fraction), or not at all (the default).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Threshold {
-    /// So many participants.
-    Count(u32),
-    /// This part of the participants, in (0, 1], rounded up.
-    Fraction(f64),
-    /// ⌊2N/3⌋ + 1: with it no two sets of survivors can both be unmasked while up to a third of the clients work
-    /// together with the server.
-    #[default]
-    TwoThirds,
-}
-
-impl Threshold {
-    fn is_default(&self) -> bool {
-        *self == Self::TwoThirds
-    }
-}
-
-impl fmt::Display for Threshold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count(count) => write!(f, "{count}"),
-            // Debug keeps the decimal point, so that a fraction of 1.0 does not read back as a count.
-            Self::Fraction(fraction) => write!(f, "{fraction:?}"),
-            Self::TwoThirds => f.write_str("floor(2N/3)+1"),
-        }
-    }
-}
-
-/// A count such as `3`, or a fraction such as `0.6`.
-impl FromStr for Threshold {
-    type Err = PlanError;
-
-    fn from_str(text: &str) -> Result<Self, PlanError> {
-        if let Ok(count) = text.parse() {
-            return Ok(Self::Count(count));
-        }
-        match text.parse::<f64>() {
-            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => Ok(Self::Fraction(fraction)),
-            _ => Err(PlanError::ThresholdUnreadable { got: text.chars().take(40).collect() }),
-        }
-    }
-}
-
-/// Among how many participants each secret is shared, and so with how many each is masked.
-///
-/// Serialized as an integer (a count), or as a float (a fraction).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum NumShares {
-    /// So many neighbours. As many as there are participants, or more, is everybody.
-    Count(u32),
-    /// This part of the participants, in (0, 1], rounded up; 1.0 is everybody.
-    Fraction(f64),
-}
-
-impl Default for NumShares {
-    /// Everybody: SecAgg on the complete graph.
-    fn default() -> Self {
-        Self::Fraction(1.0)
-    }
-}
-
-impl NumShares {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl fmt::Display for NumShares {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count(count) => write!(f, "{count}"),
-            Self::Fraction(fraction) => write!(f, "{fraction:?}"),
-        }
-    }
-}
-
-/// A count such as `30`, or a fraction such as `0.1`.
-impl FromStr for NumShares {
-    type Err = PlanError;
-
-    fn from_str(text: &str) -> Result<Self, PlanError> {
-        if let Ok(count) = text.parse() {
-            return Ok(Self::Count(count));
-        }
-        match text.parse::<f64>() {
-            Ok(fraction) if fraction > 0.0 && fraction <= 1.0 => Ok(Self::Fraction(fraction)),
-            _ => Err(PlanError::NumSharesUnreadable { got: text.chars().take(40).collect() }),
-        }
-    }
-}
 
 /// The parameters of secure aggregation, with the defaults of the seed that this project covers.
 ///
@@ -119,11 +26,28 @@ pub struct Parameters {
     reconstruction_threshold: Threshold,
     #[serde(skip_serializing_if = "NumShares::is_default")]
     num_shares: NumShares,
+    #[serde(skip_serializing_if = "is_default_colluders")]
+    colluders: f64,
+    #[serde(skip_serializing_if = "is_default_dropouts")]
+    dropouts: f64,
     max_weight: u64,
     clipping_range: f64,
     quantization_range: u64,
-    modulus_range: u64,
+    #[serde(with = "modulus")]
+    modulus_range: u128,
     min_cohort: usize,
+}
+
+const COLLUDERS: f64 = 0.05;
+
+fn is_default_colluders(colluders: &f64) -> bool {
+    *colluders == COLLUDERS
+}
+
+const DROPOUTS: f64 = 0.1;
+
+fn is_default_dropouts(dropouts: &f64) -> bool {
+    *dropouts == DROPOUTS
 }
 
 impl Default for Parameters {
@@ -132,6 +56,8 @@ impl Default for Parameters {
             security: Security::default(),
             reconstruction_threshold: Threshold::TwoThirds,
             num_shares: NumShares::default(),
+            colluders: COLLUDERS,
+            dropouts: DROPOUTS,
             max_weight: 1000,
             clipping_range: 8.0,
             quantization_range: 1 << 22,
@@ -154,7 +80,9 @@ impl Parameters {
         self
     }
 
-    /// How many participants must answer in the last round; default ⌊2N/3⌋ + 1.
+    /// How many participants must answer in the last round; default ⌊2N/3⌋ + 1, or what
+    /// [`NumShares::Auto`] finds. A threshold must be so high that the assumed adversaries open nothing, and so low that
+    /// the assumed dropouts leave nothing closed: [`plan`](Self::plan) says which ones are.
     #[must_use]
     pub fn with_reconstruction_threshold(mut self, threshold: Threshold) -> Self {
         self.reconstruction_threshold = threshold;
@@ -166,6 +94,21 @@ impl Parameters {
     #[must_use]
     pub fn with_num_shares(mut self, num_shares: NumShares) -> Self {
         self.num_shares = num_shares;
+        self
+    }
+
+    /// Under [`Security::SemiHonest`], the part of the invited who may tell the curious server all that they know, in
+    /// [0, 1); default 0.05. It is not used under [`Security::Malicious`], which has a part of its own.
+    #[must_use]
+    pub fn with_colluders(mut self, colluders: f64) -> Self {
+        self.colluders = colluders;
+        self
+    }
+
+    /// The part of the invited who may drop out of a session that is to finish, in [0, 1); default 0.1.
+    #[must_use]
+    pub fn with_dropouts(mut self, dropouts: f64) -> Self {
+        self.dropouts = dropouts;
         self
     }
 
@@ -184,17 +127,19 @@ impl Parameters {
         self
     }
 
-    /// A clipped value becomes one of at most this many integers; default 2²².
+    /// A clipped value becomes one of at most this many integers; default 2²², at most 2⁵², where an `f64` that was
+    /// scaled has no more to give.
     #[must_use]
     pub fn with_quantization_range(mut self, quantization_range: u64) -> Self {
         self.quantization_range = quantization_range;
         self
     }
 
-    /// The ceiling of the modulus, a power of two; default and most 2³². The modulus itself is the smallest power of
-    /// two that holds the sum of the planned clients: [`Plan::modulus`].
+    /// The ceiling of the modulus, a power of two; default 2³², at most 2⁶⁴. The modulus itself is the smallest power of
+    /// two that holds the sum of the planned clients: [`Plan::modulus`]. Above 2³² an entry is computed in 64 bits
+    /// instead of 32.
     #[must_use]
-    pub fn with_modulus_range(mut self, modulus_range: u64) -> Self {
+    pub fn with_modulus_range(mut self, modulus_range: u128) -> Self {
         self.modulus_range = modulus_range;
         self
     }
@@ -222,6 +167,25 @@ impl Parameters {
         self.num_shares
     }
 
+    /// See [`with_colluders`](Self::with_colluders).
+    pub fn colluders(&self) -> f64 {
+        self.colluders
+    }
+
+    /// See [`with_dropouts`](Self::with_dropouts).
+    pub fn dropouts(&self) -> f64 {
+        self.dropouts
+    }
+
+    /// The part of the invited that works for the server, of the two that count in their setting:
+    /// [`Security::Malicious`]'s own, or [`colluders`](Self::colluders).
+    pub fn adversaries(&self) -> f64 {
+        match self.security {
+            Security::SemiHonest => self.colluders,
+            Security::Malicious { adversaries } => adversaries,
+        }
+    }
+
     /// See [`with_max_weight`](Self::with_max_weight).
     pub fn max_weight(&self) -> u64 {
         self.max_weight
@@ -238,7 +202,7 @@ impl Parameters {
     }
 
     /// See [`with_modulus_range`](Self::with_modulus_range).
-    pub fn modulus_range(&self) -> u64 {
+    pub fn modulus_range(&self) -> u128 {
         self.modulus_range
     }
 
@@ -249,12 +213,18 @@ impl Parameters {
 
     /// The largest `quantization_range` for so many clients under this `modulus_range`.
     pub fn largest_quantization_range(&self, clients: usize) -> u64 {
-        self.modulus_range.checked_div(clients as u64).unwrap_or(self.modulus_range)
+        self.largest_number_of_values(clients).min(MAX_QUANTIZATION_RANGE)
     }
 
     /// The largest `max_weight` for so many clients under this `modulus_range`.
     pub fn largest_max_weight(&self, clients: usize) -> u64 {
-        self.largest_quantization_range(clients).saturating_sub(1)
+        self.largest_number_of_values(clients).saturating_sub(1)
+    }
+
+    /// How many values each of so many clients may have.
+    fn largest_number_of_values(&self, clients: usize) -> u64 {
+        let values = self.modulus_range.checked_div(clients as u128).unwrap_or(self.modulus_range);
+        u64::try_from(values).unwrap_or(u64::MAX)
     }
 
     /// SHA-256 over the parameters in a fixed encoding, the same on every machine.
@@ -267,6 +237,7 @@ impl Parameters {
         let (shares_kind, num_shares) = match self.num_shares {
             NumShares::Count(count) => ("count", u64::from(count)),
             NumShares::Fraction(fraction) => ("fraction", fraction.to_bits()),
+            NumShares::Auto => ("auto", 0),
         };
         let (security, adversaries) = match self.security {
             Security::SemiHonest => ("semi-honest", 0),
@@ -279,10 +250,12 @@ impl Parameters {
             .int(threshold)
             .text(shares_kind)
             .int(num_shares)
+            .int(self.colluders.to_bits())
+            .int(self.dropouts.to_bits())
             .int(self.max_weight)
             .int(self.clipping_range.to_bits())
             .int(self.quantization_range)
-            .int(self.modulus_range)
+            .bytes(&self.modulus_range.to_be_bytes())
             .int(self.min_cohort as u64)
             .hash()
     }
@@ -292,88 +265,28 @@ impl Parameters {
     /// # Errors
     ///
     /// [`PlanError`] names the parameter and what would do; among others
-    /// [`Overflow`](PlanError::Overflow) when the sum of so many clients could exceed the modulus.
+    /// [`Overflow`](PlanError::Overflow) when the sum of so many clients could exceed the modulus, and
+    /// [`Bounds`](PlanError::Bounds) when neighbours and threshold do not hold against the assumed adversaries and
+    /// dropouts ([`bounds`](crate::bounds)).
     pub fn plan(&self, clients: usize, layout: Layout) -> Result<Plan, PlanError> {
+        match self.plan_unchecked(clients, layout)? {
+            (plan, None) => Ok(plan),
+            (_, Some(refused)) => Err(refused),
+        }
+    }
+
+    /// A plan for a *benchmark*, which may measure parameters that protect nobody, and why [`plan`](Self::plan) refuses
+    /// them. Not for deployments: clients refuse such a plan, see
+    /// [`ClientPolicy::with_allow_refused_plans`](crate::ClientPolicy::with_allow_refused_plans).
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] where the session could not be carried out at all.
+    pub fn plan_unchecked(
+        &self,
+        clients: usize,
+        layout: Layout,
+    ) -> Result<(Plan, Option<PlanError>), PlanError> {
         Plan::new(*self, clients, layout)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_are_the_seeds() {
-        let parameters = Parameters::new();
-        assert_eq!(parameters.max_weight(), 1000);
-        assert_eq!(parameters.clipping_range(), 8.0);
-        assert_eq!(parameters.quantization_range(), 4_194_304);
-        assert_eq!(parameters.modulus_range(), 4_294_967_296);
-        assert_eq!(parameters.min_cohort(), 3);
-        assert_eq!(parameters.security(), Security::Malicious { adversaries: 1.0 / 3.0 });
-    }
-
-    #[test]
-    fn serialized_by_their_documented_names() {
-        let json = r#"{"max_weight":1000,"clipping_range":8.0,"quantization_range":4194304,"modulus_range":4294967296,"min_cohort":3}"#;
-        assert_eq!(serde_json::to_string(&Parameters::new()).unwrap(), json);
-        assert_eq!(serde_json::from_str::<Parameters>("{}").unwrap(), Parameters::new());
-        let count: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 4}"#).unwrap();
-        assert_eq!(count.reconstruction_threshold(), Threshold::Count(4));
-        let fraction: Parameters = serde_json::from_str(r#"{"reconstruction_threshold": 0.5}"#).unwrap();
-        assert_eq!(fraction.reconstruction_threshold(), Threshold::Fraction(0.5));
-        let sparse: Parameters = serde_json::from_str(r#"{"num_shares": 12}"#).unwrap();
-        assert_eq!(sparse.num_shares(), NumShares::Count(12));
-        let curious: Parameters = serde_json::from_str(r#"{"security": "semi-honest"}"#).unwrap();
-        assert_eq!(curious.security(), Security::SemiHonest);
-        let tenth: Parameters =
-            serde_json::from_str(r#"{"security": {"malicious": {"adversaries": 0.1}}}"#).unwrap();
-        assert_eq!(tenth.security(), Security::Malicious { adversaries: 0.1 });
-        for parameters in [count, fraction, sparse, curious, tenth] {
-            let text = serde_json::to_string(&parameters).unwrap();
-            assert_eq!(serde_json::from_str::<Parameters>(&text).unwrap(), parameters);
-        }
-        assert!(serde_json::from_str::<Parameters>(r#"{"max_wait": 4}"#).is_err());
-    }
-
-    #[test]
-    fn digest_is_stable_and_depends_on_each_parameter() {
-        let base = Parameters::new();
-        let others = [
-            base.with_num_shares(NumShares::Count(2)),
-            base.with_num_shares(NumShares::Fraction(0.5)),
-            base.with_security(Security::SemiHonest),
-            base.with_security(Security::Malicious { adversaries: 0.1 }),
-            base.with_max_weight(999),
-            base.with_clipping_range(7.0),
-            base.with_quantization_range(1 << 21),
-            base.with_modulus_range(1 << 31),
-            base.with_min_cohort(4),
-            base.with_reconstruction_threshold(Threshold::Count(2)),
-            base.with_reconstruction_threshold(Threshold::Fraction(0.5)),
-        ];
-        for other in others {
-            assert_ne!(other.digest(), base.digest(), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn thresholds_are_read_as_written() {
-        assert_eq!("3".parse(), Ok(Threshold::Count(3)));
-        assert_eq!("0.6".parse(), Ok(Threshold::Fraction(0.6)));
-        assert_eq!("12".parse(), Ok(NumShares::Count(12)));
-        assert_eq!("1.0".parse(), Ok(NumShares::default()));
-        assert!("0.0".parse::<NumShares>().is_err() && "all".parse::<NumShares>().is_err());
-        assert_eq!("1.0".parse(), Ok(Threshold::Fraction(1.0)));
-        for text in ["", "-1", "1.5", "0.0", "NaN", "half"] {
-            assert_eq!(
-                text.parse::<Threshold>(),
-                Err(PlanError::ThresholdUnreadable { got: text.to_owned() }),
-                "{text}"
-            );
-        }
-        for threshold in [Threshold::Count(7), Threshold::Fraction(1.0)] {
-            assert_eq!(threshold.to_string().parse(), Ok(threshold));
-        }
     }
 }

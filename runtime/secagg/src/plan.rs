@@ -9,22 +9,29 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::PlanError;
 use crate::{
+    bounds::{self, BoundsError, Neighbourhood, ServerClass},
     defences::{Defence, stands},
     entries::packed_bytes,
     graph::degree,
     parameters::{NumShares, Parameters, Threshold},
     quantize::{Input, InputError, Quantized, quantize},
-    security::{Security, colluding_neighbours, majority},
+    security::{Security, majority, part},
     transcript::{Transcript, domain},
+    words::Word,
 };
 
 /// `shamirsecretsharing` works over GF(2⁸): a share's position is a byte that is not 0.
 const MAX_SHARES: usize = 255;
 
-/// The largest modulus of this version: sums are kept in 32 bits an entry.
-const MAX_MODULUS: u64 = 1 << 32;
+/// The largest modulus: sums are kept in at most 64 bits an entry.
+const MAX_MODULUS: u128 = 1 << 64;
 
-/// The shape of an input: `[weight, scalars…, vector…]`.
+/// The largest quantization range: a value in steps, of either sign, is a multiple of ¼ in an `f64` then, and rounding
+/// it ([`quantize`](crate::quantize)) exact.
+pub(crate) const MAX_QUANTIZATION_RANGE: u64 = 1 << 52;
+
+/// The shape of an input: `[scalars…, vector…]`. Masked, two entries come before them: the weight, and how many values
+/// were clipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     scalars: usize,
@@ -47,10 +54,18 @@ impl Layout {
         self.vector
     }
 
+    /// With the weight and the count of clipped values; `None` for more than fit into an address space.
     fn entries(&self) -> Option<usize> {
-        self.scalars.checked_add(self.vector)?.checked_add(1)
+        let entries = self.scalars.checked_add(self.vector)?.checked_add(LEADING)?;
+        (entries <= MAX_ENTRIES).then_some(entries)
     }
 }
+
+/// Entries before the scalars.
+pub(crate) const LEADING: usize = 2;
+
+/// As many words of 64 bits as one allocation can hold.
+pub(crate) const MAX_ENTRIES: usize = isize::MAX as usize / size_of::<u64>();
 
 /// What all participants agree on before a session: it can be carried out, and its sum cannot overflow.
 ///
@@ -67,27 +82,39 @@ pub struct Plan {
     entries: usize,
     /// Quantized values are `0..=2·half`, and `half` stands for 0.0. Even and odd ranges alike, so that zero is exact
     /// and neither clipping limit leaves the range.
-    half: u32,
+    half: u64,
     /// b: the modulus is 2ᵇ.
     bits: u32,
+    /// Made for a benchmark from parameters that a run refuses.
+    refused: bool,
 }
 
 impl Plan {
-    pub(crate) fn new(parameters: Parameters, clients: usize, layout: Layout) -> Result<Self, PlanError> {
+    /// The plan, and why a run refuses it.
+    pub(crate) fn new(
+        parameters: Parameters,
+        clients: usize,
+        layout: Layout,
+    ) -> Result<(Self, Option<PlanError>), PlanError> {
         let half = check_numbers(&parameters)?;
-        let shares = num_shares(parameters.num_shares(), clients)?;
         if parameters.min_cohort() < 2 {
             return Err(PlanError::MinCohortBelowTwo { got: parameters.min_cohort() });
         }
         if clients < parameters.min_cohort() {
             return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
         }
-        let threshold = threshold(parameters.reconstruction_threshold(), shares)?;
+        let (shares, threshold) = shares_and_threshold(&parameters, clients)?;
         let bits = entry_bits(&parameters, clients)?;
         let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
-        let plan = Self { parameters, clients, shares, threshold, layout, entries, half, bits };
-        plan.check_adversaries()?;
-        Ok(plan)
+        let refused = false;
+        let plan = Self { parameters, clients, shares, threshold, layout, entries, half, bits, refused };
+        let refusal = plan.check_adversaries().err();
+        Ok((Self { refused: refusal.is_some(), ..plan }, refusal))
+    }
+
+    /// Whether this is a plan for a benchmark that a run refuses: [`Parameters::plan_unchecked`].
+    pub fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// The parameters that were checked.
@@ -116,51 +143,45 @@ impl Plan {
         self.threshold
     }
 
-    /// The smallest threshold that holds with so many in the roster, of whom so many work for the server.
+    /// k: with how many others each participant shares masks and secrets; all of them on the complete graph.
+    pub fn neighbours(&self) -> usize {
+        if self.is_complete() { self.clients.saturating_sub(1) } else { self.shares }
+    }
+
+    /// The smallest threshold that keeps a malicious server from opening anything, with so many in the roster, of whom
+    /// so many work for it.
     pub(crate) fn required_threshold(&self, members: usize, colluders: usize) -> usize {
-        let (holders, colluders) = self.holders(members, colluders);
-        majority(holders, colluders)
-    }
-
-    /// Among how many a secret is shared in such a roster, and how many of those work for the server at most.
-    fn holders(&self, members: usize, colluders: usize) -> (usize, usize) {
         if self.is_complete() {
-            return (members, colluders);
+            return majority(members, colluders);
         }
-        let holders = degree(members, self.shares);
-        (holders, colluding_neighbours(members, colluders, holders))
+        bounds::safe_threshold(members, colluders, degree(members, self.shares))
     }
 
-    /// Against a malicious server: a sum needs two honest inputs to hide in, and two different sets of survivors must
-    /// not both find t answers (`SECURITY.md`, rows 3 and 10).
+    /// A sum needs two honest inputs to hide in, and neighbours and threshold must hold against the assumed adversaries
+    /// and dropouts (`SECURITY.md`, rows 3 and 10).
     fn check_adversaries(&self) -> Result<(), PlanError> {
-        let (security, clients) = (self.security(), self.clients);
-        if !security.is_malicious() {
-            return Ok(());
-        }
-        let adversaries = security.adversaries();
-        if !(0.0..1.0).contains(&adversaries) {
-            return Err(PlanError::AdversariesOutOfRange { got: adversaries });
-        }
-        let colluders = self.colluders();
-        let needed = self.min_cohort();
+        let (clients, colluders, needed) = (self.clients, self.colluders(), self.min_cohort());
+        let server = self.security().server_class();
+        bounds::check_fraction("adversaries", self.parameters.adversaries())?;
+        bounds::check_fraction("dropouts", self.parameters.dropouts())?;
         if needed > clients {
             return Err(PlanError::TooFewHonest { clients, colluders, needed });
         }
-        // One dropout can make an even roster odd, and an odd number of neighbours one more.
-        let [all, one_less] =
-            [clients, clients.saturating_sub(1)].map(|members| self.holders(members, colluders));
-        let (holders, colluders) = if self.is_complete() { all } else { all.max(one_less) };
-        let required = majority(holders, colluders);
-        if self.threshold < required && stands(Defence::Majority) {
-            return Err(PlanError::ThresholdForCuriousServer {
-                holders,
-                colluders,
-                required,
-                got: self.threshold,
-            });
+        match self.check_bounds(server) {
+            Err(_) if self.security().is_malicious() && !stands(Defence::Majority) => Ok(()),
+            Err(error)
+                if server != ServerClass::Curious && self.check_bounds(ServerClass::Curious).is_ok() =>
+            {
+                Err(PlanError::CuriousServerOnly(error))
+            }
+            checked => Ok(checked?),
         }
-        Ok(())
+    }
+
+    fn check_bounds(&self, server: ServerClass) -> Result<(), BoundsError> {
+        let given = Neighbourhood { neighbours: self.neighbours(), threshold: self.threshold };
+        let parameters = &self.parameters;
+        bounds::check(given, self.clients, parameters.adversaries(), parameters.dropouts(), server)
     }
 
     /// Against whom the session is to hold.
@@ -170,13 +191,13 @@ impl Plan {
 
     /// How many of the invited may work for the server, if nobody else is enrolled.
     pub(crate) fn colluders(&self) -> usize {
-        self.security().colluders(self.clients)
+        part(self.parameters.adversaries(), self.clients)
     }
 
-    /// The smallest set of participants whose sum may be known: `min_cohort` of the parameters, and against a
-    /// malicious server two more than may work for it.
+    /// The smallest set of participants whose sum may be known: `min_cohort` of the parameters, and two more than may
+    /// work for the server.
     pub fn min_cohort(&self) -> usize {
-        min_cohort(&self.parameters, self.clients)
+        self.parameters.min_cohort().max(self.colluders().saturating_add(2))
     }
 
     /// The shape of each input.
@@ -184,20 +205,20 @@ impl Plan {
         self.layout
     }
 
-    /// Entries of the masked vector: 1 for the weight, the scalars, the vector.
+    /// Entries of the masked vector: the weight, the count of clipped values, the scalars, the vector.
     pub fn entries(&self) -> usize {
         self.entries
     }
 
     /// b = ⌈log₂(N·R)⌉: an entry's bits, in the modulus and on the wire. N is the number of clients, R the larger of
-    /// `quantization_range` and `max_weight + 1`. At most 32.
+    /// `quantization_range` and `max_weight + 1`. At most 64.
     pub fn entry_bits(&self) -> u32 {
         self.bits
     }
 
     /// Sums are taken modulo 2ᵇ, which is at most `modulus_range`.
-    pub fn modulus(&self) -> u64 {
-        1_u64.wrapping_shl(self.bits)
+    pub fn modulus(&self) -> u128 {
+        1_u128.wrapping_shl(self.bits)
     }
 
     /// What a masked vector takes on the wire: ⌈entries · b / 8⌉ bytes.
@@ -220,7 +241,7 @@ impl Plan {
     /// The distance of two neighbouring quantized values, for a client of the largest weight. A client of weight `w`
     /// is rounded to multiples of `quantization_step · max_weight / w`.
     pub fn quantization_step(&self) -> f64 {
-        self.parameters.clipping_range() / f64::from(self.half)
+        self.parameters.clipping_range() / self.half as f64
     }
 
     /// A bound of |secure mean − exact weighted mean of the clipped values|, per entry, when `clients` survivors have
@@ -228,13 +249,16 @@ impl Plan {
     ///
     /// Each survivor is rounded by less than one step, `clients` steps together, and the mean divides by the total
     /// weight in units of the largest: `clients · quantization_step · max_weight / total_weight`. Added to it is what
-    /// a result of type `f32` cannot hold, and the rounding of the `f64` arithmetic. With all clients at
-    /// `max_weight` it is one step. It says nothing about values outside the clipping range.
+    /// a result of type `f32` cannot hold, and the rounding of the `f64` arithmetic: a step more at the largest
+    /// quantization range, nothing to speak of below 2⁴⁰. With all clients at `max_weight` it is one step. It says
+    /// nothing about values outside the clipping range.
     pub fn max_error_of_mean(&self, clients: usize, total_weight: u64) -> f64 {
         let clipping = self.parameters.clipping_range();
         let rounding = clients as f64 * self.quantization_step() * self.parameters.max_weight() as f64
             / total_weight.max(1) as f64;
-        rounding * (1.0 + 1e-9) + clipping * f64::from(f32::EPSILON)
+        // A scaled value of at most `half` steps went through six operations that round to a part in 2⁵³.
+        let scaling = self.half as f64 / (1_u64 << 50) as f64;
+        rounding * (1.0 + 1e-9 + scaling) + clipping * f64::from(f32::EPSILON)
     }
 
     /// Turns an input into the integers that are summed. `rng` rounds, and protects nothing: seed it from the run.
@@ -245,24 +269,29 @@ impl Plan {
         quantize(self, input, rng)
     }
 
-    pub(crate) fn half(&self) -> u32 {
+    pub(crate) fn half(&self) -> u64 {
         self.half
     }
 
+    /// 2·half: the largest quantized value, and the most that a client counts as clipped.
+    pub(crate) fn largest_value(&self) -> u64 {
+        self.half.saturating_mul(2)
+    }
+
     /// 2ᵇ − 1.
-    pub(crate) fn entry_mask(&self) -> u32 {
-        u32::try_from(self.modulus().saturating_sub(1)).unwrap_or(u32::MAX)
+    pub(crate) fn entry_mask<W: Word>(&self) -> W {
+        W::truncate(u64::try_from(self.modulus().saturating_sub(1)).unwrap_or(u64::MAX))
     }
 }
 
-fn check_numbers(parameters: &Parameters) -> Result<u32, PlanError> {
+fn check_numbers(parameters: &Parameters) -> Result<u64, PlanError> {
     let modulus = parameters.modulus_range();
     if !modulus.is_power_of_two() || modulus > MAX_MODULUS {
         return Err(PlanError::ModulusNotAPowerOfTwo { max: MAX_MODULUS, got: modulus });
     }
     let range = parameters.quantization_range();
-    if range < 3 || range >= modulus {
-        return Err(PlanError::QuantizationRange { modulus, got: range });
+    if !(3..=MAX_QUANTIZATION_RANGE).contains(&range) || u128::from(range) >= modulus {
+        return Err(PlanError::QuantizationRange { max: MAX_QUANTIZATION_RANGE, modulus, got: range });
     }
     if parameters.max_weight() == 0 {
         return Err(PlanError::MaxWeightZero);
@@ -273,8 +302,27 @@ fn check_numbers(parameters: &Parameters) -> Result<u32, PlanError> {
     {
         return Err(PlanError::ClippingRange { got: clipping });
     }
-    u32::try_from(range.saturating_sub(1) / 2)
-        .map_err(|_| PlanError::QuantizationRange { modulus, got: range })
+    Ok(range.saturating_sub(1) / 2)
+}
+
+/// Among how many a secret is shared, and how many of those rebuild it.
+fn shares_and_threshold(parameters: &Parameters, clients: usize) -> Result<(usize, usize), PlanError> {
+    let NumShares::Auto = parameters.num_shares() else {
+        let shares = num_shares(parameters.num_shares(), clients)?;
+        return Ok((shares, threshold(parameters.reconstruction_threshold(), shares)?));
+    };
+    let (adversaries, dropouts) = (parameters.adversaries(), parameters.dropouts());
+    let found = bounds::find(clients, adversaries, dropouts, parameters.security().server_class());
+    let (shares, found) = match found {
+        Ok(found) => (found.neighbours, found.threshold),
+        Err(BoundsError::CompleteGraphOnly { threshold, .. }) => (clients, threshold),
+        Err(error) => return Err(error.into()),
+    };
+    check_shares(shares, clients)?;
+    match parameters.reconstruction_threshold() {
+        Threshold::TwoThirds => Ok((shares, found)),
+        given => Ok((shares, threshold(given, shares)?)),
+    }
 }
 
 fn threshold(threshold: Threshold, clients: usize) -> Result<usize, PlanError> {
@@ -296,10 +344,6 @@ fn threshold(threshold: Threshold, clients: usize) -> Result<usize, PlanError> {
     }
 }
 
-fn min_cohort(parameters: &Parameters, clients: usize) -> usize {
-    parameters.min_cohort().max(parameters.security().colluders(clients).saturating_add(2))
-}
-
 /// Among how many a secret is shared, checked against what the field can hold.
 fn num_shares(shares: NumShares, clients: usize) -> Result<usize, PlanError> {
     let count = match shares {
@@ -308,35 +352,34 @@ fn num_shares(shares: NumShares, clients: usize) -> Result<usize, PlanError> {
             if !(fraction > 0.0 && fraction <= 1.0) {
                 return Err(PlanError::FractionOutOfRange { got: fraction });
             }
-            (fraction * clients as f64 - 1e-9).ceil() as usize
+            let count = (fraction * clients as f64 - 1e-9).ceil() as usize;
+            count.next_multiple_of(2)
         }
+        NumShares::Auto => clients,
     };
-    if count >= clients {
-        if clients > MAX_SHARES {
-            return Err(PlanError::TooManyClients { max: MAX_SHARES, got: clients });
-        }
-        return Ok(clients);
+    // Who shares with all others shares with everybody.
+    let count = if count.saturating_add(1) >= clients { clients } else { count };
+    check_shares(count, clients)
+}
+
+fn check_shares(count: usize, clients: usize) -> Result<usize, PlanError> {
+    match count > MAX_SHARES {
+        true if count == clients => Err(PlanError::TooManyClients { max: MAX_SHARES, got: clients }),
+        true => Err(PlanError::TooManyShares { max: MAX_SHARES, got: count }),
+        false => Ok(count),
     }
-    // An odd number of neighbours becomes one more where the number of members is odd.
-    if count >= MAX_SHARES {
-        return Err(PlanError::TooManyShares { max: MAX_SHARES.saturating_sub(1), got: count });
-    }
-    Ok(count)
 }
 
 /// ⌈log₂(N·R)⌉, refused above the ceiling. A sum is at most N·(R − 1), so it fits.
 fn entry_bits(parameters: &Parameters, clients: usize) -> Result<u32, PlanError> {
     let per_client = parameters.max_weight().max(parameters.quantization_range().saturating_sub(1));
-    let values = per_client.saturating_add(1);
-    let sums = u128::from(values).saturating_mul(clients as u128);
-    if sums > u128::from(parameters.modulus_range()) && stands(Defence::NoOverflow) {
-        return Err(PlanError::Overflow {
-            clients,
-            largest_cohort: parameters.modulus_range().checked_div(values).unwrap_or(0),
-            per_client,
-            modulus: parameters.modulus_range(),
-        });
+    let (values, modulus) = (u128::from(per_client).saturating_add(1), parameters.modulus_range());
+    let sums = values.saturating_mul(clients as u128);
+    if sums > modulus && stands(Defence::NoOverflow) {
+        let largest_cohort = modulus.checked_div(values).unwrap_or(0);
+        let largest_cohort = u64::try_from(largest_cohort).unwrap_or(u64::MAX);
+        return Err(PlanError::Overflow { clients, largest_cohort, per_client, modulus });
     }
     // A sum above the ceiling wraps around: only where the refusal is left out for a test.
-    Ok(sums.next_power_of_two().trailing_zeros().min(parameters.modulus_range().trailing_zeros()))
+    Ok(sums.next_power_of_two().trailing_zeros().min(modulus.trailing_zeros()))
 }

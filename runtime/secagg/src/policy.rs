@@ -12,13 +12,22 @@ pub struct ClientPolicy {
     min_threshold: usize,
     min_security: Security,
     allow_remasking: bool,
+    /// Not in any file: no deployment has a use for it.
+    #[serde(skip)]
+    allow_refused_plans: bool,
 }
 
 impl Default for ClientPolicy {
     /// Cohorts of at least 3, thresholds of at least 2, a malicious server with a third of the enrolled on its side, no
     /// input masked twice.
     fn default() -> Self {
-        Self { min_cohort: 3, min_threshold: 2, min_security: Security::default(), allow_remasking: false }
+        Self {
+            min_cohort: 3,
+            min_threshold: 2,
+            min_security: Security::default(),
+            allow_remasking: false,
+            allow_refused_plans: false,
+        }
     }
 }
 
@@ -54,6 +63,14 @@ impl ClientPolicy {
         self
     }
 
+    /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
+    /// nobody. For benchmarks, on data that is no secret.
+    #[must_use]
+    pub fn with_allow_refused_plans(mut self, allow: bool) -> Self {
+        self.allow_refused_plans = allow;
+        self
+    }
+
     /// See [`with_min_cohort`](Self::with_min_cohort).
     pub fn min_cohort(&self) -> usize {
         self.min_cohort
@@ -72,5 +89,10 @@ impl ClientPolicy {
     /// See [`with_allow_remasking`](Self::with_allow_remasking).
     pub fn allow_remasking(&self) -> bool {
         self.allow_remasking
+    }
+
+    /// See [`with_allow_refused_plans`](Self::with_allow_refused_plans).
+    pub fn allow_refused_plans(&self) -> bool {
+        self.allow_refused_plans
     }
 }

@@ -16,6 +16,12 @@
 //! - Adding 1.5 · 2⁵² leaves no bits for a fraction, so that the processor rounds, and leaves the integer in the low
 //!   bits of the result, in two's complement.
 //!
+//! That is for words of 32 bits. In words of 64, |s| ≤ 2⁵¹ leaves too few bits for u beside s. There s is first rounded
+//! to the nearest integer, the difference f in [−½, ½] is exact, and what is added to the integer is f + u, rounded to
+//! −1, 0 or 1; u is an odd multiple of 2⁻³², and the bias below 2⁻³⁰ of a step. An s near 2⁵¹ is itself a multiple of
+//! ¼: what a client's number loses there it lost when it was scaled, and
+//! [`max_error_of_mean`](crate::Plan::max_error_of_mean) counts it.
+//!
 //! Each operation is one that IEEE 754 fixes, on `f64` and in a fixed order, so all machines agree. Everything is a
 //! loop without a branch over a block of values and of random words, so that compilers vectorise it.
 
@@ -25,7 +31,10 @@ use rand::Rng;
 use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
-use crate::plan::Plan;
+use crate::{
+    plan::Plan,
+    words::{Word, Words},
+};
 
 /// What one client contributes: borrowed, because it stays where it is.
 #[derive(Clone, Copy)]
@@ -48,16 +57,17 @@ impl fmt::Debug for Input<'_> {
     }
 }
 
-/// An input as integers, `[weight, scalars…, vector…]`, **not yet masked**: it must not be sent. Zeroized on drop.
+/// An input as integers, `[weight, clipped, scalars…, vector…]`, **not yet masked**: it must not be sent. Zeroized on
+/// drop.
 pub struct Quantized {
     plan: Plan,
-    entries: Zeroizing<Vec<u32>>,
+    entries: Zeroizing<Words>,
     clipped: usize,
 }
 
 impl Quantized {
-    /// How many values lay outside the clipping range. A count about private data: it stays at the site, or rides in
-    /// the masked vector as a scalar.
+    /// How many values lay outside the clipping range. A count about private data: it stays at the site, and rides in
+    /// the masked vector, where it adds to [`Aggregate::clipped`](crate::Aggregate::clipped).
     pub fn clipped(&self) -> usize {
         self.clipped
     }
@@ -66,13 +76,13 @@ impl Quantized {
         &self.plan
     }
 
-    pub(crate) fn entries(&self) -> &[u32] {
+    pub(crate) fn entries(&self) -> &Words {
         &self.entries
     }
 
     /// Hands the entries over to be masked in place, so that no plain copy stays behind.
-    pub(crate) fn into_entries(mut self) -> Vec<u32> {
-        std::mem::take(&mut *self.entries)
+    pub(crate) fn into_entries(mut self) -> Words {
+        std::mem::replace(&mut *self.entries, Words::zeros(0, self.plan.entry_bits()))
     }
 }
 
@@ -149,23 +159,39 @@ pub(crate) fn quantize<R: Rng + ?Sized>(
     input: &Input<'_>,
     rng: &mut R,
 ) -> Result<Quantized, InputError> {
-    let weight = check(plan, input)?;
-    let scale = Scale::new(plan, input.weight);
+    check(plan, input)?;
+    let (entries, clipped) = if plan.entry_bits() <= u32::BITS {
+        to_words::<u32, R>(plan, input, rng)
+    } else {
+        to_words::<u64, R>(plan, input, rng)
+    };
+    Ok(Quantized { plan: *plan, entries: Zeroizing::new(entries), clipped })
+}
+
+/// `[weight, clipped, scalars…, vector…]`, and how many were clipped.
+fn to_words<W: RoundedWord, R: Rng + ?Sized>(plan: &Plan, input: &Input<'_>, rng: &mut R) -> (Words, usize) {
+    let scale = Scale::<W>::new(plan, input.weight);
     let mut entries = Zeroizing::new(Vec::with_capacity(plan.entries()));
-    entries.push(weight);
-    let clipped = [
-        round_all(&scale, input.scalars, rng, &mut entries),
-        round_all(&scale, input.vector, rng, &mut entries),
-    ];
-    Ok(Quantized { plan: *plan, entries, clipped: clipped.into_iter().sum() })
+    entries.extend([W::truncate(input.weight), W::default()]);
+    let clipped = round_all(&scale, input.scalars, rng, &mut entries).saturating_add(round_all(
+        &scale,
+        input.vector,
+        rng,
+        &mut entries,
+    ));
+    if let Some(entry) = entries.get_mut(1) {
+        // As large as a value may be and no larger, so that the sum of all counts fits the modulus too.
+        *entry = W::truncate((clipped as u64).min(plan.largest_value()));
+    }
+    (W::collect(std::mem::take(&mut *entries)), clipped)
 }
 
 /// Rounds all values to the end of `entries`, one random word each, and counts those that are clipped.
-fn round_all<T: Copy + Into<f64>, R: Rng + ?Sized>(
-    scale: &Scale,
+fn round_all<W: RoundedWord, T: Copy + Into<f64>, R: Rng + ?Sized>(
+    scale: &Scale<W>,
     values: &[T],
     rng: &mut R,
-    entries: &mut Vec<u32>,
+    entries: &mut Vec<W>,
 ) -> usize {
     let mut random = [[0_u8; 4]; BLOCK];
     let mut clipped = 0_usize;
@@ -178,20 +204,21 @@ fn round_all<T: Copy + Into<f64>, R: Rng + ?Sized>(
             block
                 .iter()
                 .zip(&*words)
-                .map(|(value, word)| scale.round((*value).into(), i32::from_le_bytes(*word))),
+                .map(|(value, word)| W::round(scale, (*value).into(), i32::from_le_bytes(*word))),
         );
     }
     clipped
 }
 
 /// Everything is checked before the first random bit is drawn, so a refused input changes no later rounding.
-fn check(plan: &Plan, input: &Input<'_>) -> Result<u32, InputError> {
+fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     let (layout, max) = (plan.layout(), plan.parameters().max_weight());
     if input.weight == 0 {
         return Err(InputError::WeightZero);
     }
-    let weight = u32::try_from(input.weight).ok().filter(|_| input.weight <= max);
-    let weight = weight.ok_or(InputError::WeightAboveMaximum { max, got: input.weight })?;
+    if input.weight > max {
+        return Err(InputError::WeightAboveMaximum { max, got: input.weight });
+    }
     if input.scalars.len() != layout.scalars() {
         return Err(InputError::WrongScalars { expected: layout.scalars(), got: input.scalars.len() });
     }
@@ -201,10 +228,10 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<u32, InputError> {
     if let Some(index) = input.scalars.iter().position(|value| !value.is_finite()) {
         return Err(InputError::ScalarNotFinite { index });
     }
-    if let Some(index) = first_not_finite(input.vector) {
-        return Err(InputError::VectorNotFinite { index });
+    match first_not_finite(input.vector) {
+        Some(index) => Err(InputError::VectorNotFinite { index }),
+        None => Ok(()),
     }
-    Ok(weight)
 }
 
 /// Looks at whole blocks, which vectorises, and searches the block that has one.
@@ -215,37 +242,64 @@ fn first_not_finite(values: &[f32]) -> Option<usize> {
     Some(number.saturating_mul(BLOCK).saturating_add(within))
 }
 
-/// 1.5 · 2⁵²: a number of size below 2³² added to it is rounded to an integer, ties to even.
+/// 1.5 · 2⁵²: a number of size up to 2⁵¹ added to it is rounded to an integer, ties to even.
 const INTEGERS: f64 = 6_755_399_441_055_744.0;
 
-struct Scale {
+/// The integer nearest to a number of size up to 2⁵¹, in two's complement.
+#[inline(always)]
+fn nearest(value: f64) -> u64 {
+    (value + INTEGERS).to_bits().wrapping_sub(INTEGERS.to_bits())
+}
+
+pub(crate) struct Scale<W> {
     clipping: f64,
     /// Steps per unit.
     factor: f64,
     /// The clipping limit in steps; the product may pass `half` by a rounding error, and this does not.
     limit: f64,
-    offset: u32,
+    offset: W,
 }
 
-impl Scale {
+impl<W: Word> Scale<W> {
     fn new(plan: &Plan, weight: u64) -> Self {
         let clipping = plan.parameters().clipping_range();
-        let half = f64::from(plan.half());
+        let half = plan.half() as f64;
         let steps = weight as f64 / plan.parameters().max_weight() as f64 * half;
-        Self { clipping, factor: steps / clipping, limit: steps.min(half), offset: plan.half() }
+        Self { clipping, factor: steps / clipping, limit: steps.min(half), offset: W::truncate(plan.half()) }
     }
 
-    /// The upper 21 bits of `random` decide.
+    /// In steps, at most `limit` of them.
     #[inline(always)]
-    fn round(&self, value: f64, random: i32) -> u32 {
+    fn scaled(&self, value: f64) -> f64 {
         // As comparisons, which are single instructions; `clamp` and `min` have NaN to think of.
         let scaled = value * self.factor;
         let scaled = if scaled < self.limit { scaled } else { self.limit };
-        let scaled = if scaled > -self.limit { scaled } else { -self.limit };
+        if scaled > -self.limit { scaled } else { -self.limit }
+    }
+}
+
+/// How a scaled value and a random word become an entry in 0..=2·half.
+pub(crate) trait RoundedWord: Word {
+    fn round(scale: &Scale<Self>, value: f64, random: i32) -> Self;
+}
+
+impl RoundedWord for u32 {
+    /// The upper 21 bits of `random` decide.
+    #[inline(always)]
+    fn round(scale: &Scale<Self>, value: f64, random: i32) -> Self {
         let dither = f64::from((random & !0x7ff) | 0x400) * (1.0 / 4_294_967_296.0);
-        let rounded = (scaled + dither + INTEGERS).to_bits();
-        // The low 32 bits are the integer in two's complement; with the offset it lies in 0..=2·half.
-        (rounded as u32).wrapping_add(self.offset)
+        (nearest(scale.scaled(value) + dither) as u32).wrapping_add(scale.offset)
+    }
+}
+
+impl RoundedWord for u64 {
+    /// The upper 31 bits of `random` decide.
+    #[inline(always)]
+    fn round(scale: &Scale<Self>, value: f64, random: i32) -> Self {
+        let scaled = scale.scaled(value);
+        let fraction = scaled - ((scaled + INTEGERS) - INTEGERS);
+        let dither = f64::from(random | 1) * (1.0 / 4_294_967_296.0);
+        nearest(scaled).wrapping_add(nearest(fraction + dither)).wrapping_add(scale.offset)
     }
 }
 

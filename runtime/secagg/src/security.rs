@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::PlanError;
+use crate::{bounds::ServerClass, plan::PlanError};
 
 /// What the server may do. In either setting up to t − 1 clients may tell a server all that they know.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,14 @@ impl Security {
         matches!(self, Self::Malicious { .. })
     }
 
+    /// What the server is taken for where neighbours and thresholds are found and checked.
+    pub fn server_class(&self) -> ServerClass {
+        match self {
+            Self::SemiHonest => ServerClass::Curious,
+            Self::Malicious { .. } => ServerClass::SemiMalicious,
+        }
+    }
+
     /// The part of the enrolled that works for the server against honest *sites*; 0 for a curious server.
     pub fn adversaries(&self) -> f64 {
         match self {
@@ -50,51 +58,20 @@ impl Security {
 
     /// ⌊γ·enrolled⌋.
     pub(crate) fn colluders(&self, enrolled: usize) -> usize {
-        // 0.29 · 100 is a little less than 29 in binary; whoever wrote it meant 29.
-        (self.adversaries() * enrolled as f64 + 1e-9).floor() as usize
+        part(self.adversaries(), enrolled)
     }
+}
+
+/// ⌊γ·N⌋.
+pub(crate) fn part(fraction: f64, of: usize) -> usize {
+    // 0.29 · 100 is a little less than 29 in binary; whoever wrote it meant 29.
+    (fraction * of as f64 + 1e-9).floor() as usize
 }
 
 /// The smallest number that is more than half of `members + colluders`: of two sets of that many, out of `members`,
 /// one honest member at least is in both, and it tells one story only.
 pub(crate) fn majority(members: usize, colluders: usize) -> usize {
     (members.saturating_add(colluders) / 2).saturating_add(1)
-}
-
-/// The chance that we accept of a graph that gives some honest member more colluding neighbours than counted: 2⁻⁴⁰, of
-/// which the choices that a server has among graphs take 2¹⁰.
-const MAX_LOG2_CHANCE: f64 = -50.0;
-
-/// How many of the k neighbours of any honest member work for the server at most, in a random graph of so many
-/// members, so many of whom do.
-pub(crate) fn colluding_neighbours(members: usize, colluders: usize, k: usize) -> usize {
-    let others = members.saturating_sub(1);
-    let (colluders, most) = (colluders.min(others), colluders.min(k));
-    let honest = others.saturating_sub(colluders);
-    // log2 of the factorials.
-    let mut factorials = vec![0.0];
-    factorials.extend((1..=others).scan(0.0, |sum, n| {
-        *sum += (n as f64).log2();
-        Some(*sum)
-    }));
-    let factorial = |n: usize| factorials.get(n).copied().unwrap_or(0.0);
-    let choose = |n: usize, r: usize| factorial(n) - factorial(r) - factorial(n.saturating_sub(r));
-    let exactly = |x: usize| {
-        let rest = k.saturating_sub(x);
-        if rest > honest {
-            return 0.0;
-        }
-        (choose(colluders, x) + choose(honest, rest) - choose(others, k)).exp2()
-    };
-    // From the largest number down, as long as more than that is unlikely enough, for any of the members.
-    let mut above = 0.0;
-    for x in (1..=most).rev() {
-        above += exactly(x);
-        if above * members as f64 > MAX_LOG2_CHANCE.exp2() {
-            return x;
-        }
-    }
-    0
 }
 
 impl fmt::Display for Security {
@@ -153,17 +130,6 @@ mod tests {
         assert_eq!((of(0.29, 100), of(0.05, 100), of(0.05, 19), of(0.0, 9)), (29, 5, 0, 0));
         assert_eq!([2, 3, 4, 6, 255].map(|n| Security::default().colluders(n)), [0, 1, 1, 2, 85]);
         assert_eq!(Security::SemiHonest.colluders(100), 0);
-    }
-
-    #[test]
-    fn row_03_colluding_neighbours_are_few_in_a_random_graph() {
-        assert_eq!(colluding_neighbours(100, 5, 16), 5);
-        assert_eq!(colluding_neighbours(100, 0, 16), 0);
-        let many = colluding_neighbours(1000, 50, 68);
-        assert!((15..=30).contains(&many), "{many}");
-        for k in 2..60 {
-            assert_eq!(colluding_neighbours(k + 1, 7, k), 7.min(k), "on the complete graph all of them");
-        }
     }
 
     /// Two majorities out of N share more members than there are colluders.

@@ -16,7 +16,10 @@
 //! That the survivors are the same for all is what round 3 established: see
 //! [`consistency_check`](crate::consistency_check).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +32,8 @@ use crate::{
     derive::{Binding, pair_mask_key, self_mask_key},
     error::{Error, Stage},
     keys::PrivateKey,
-    mask::{self, Sign},
+    mask::{Mask, Sign},
+    parallel,
     plan::Plan,
     receive_shares::HeldShares,
     redacted::redacted_debug,
@@ -39,6 +43,7 @@ use crate::{
     shamir::{Share, combine},
     share_keys::{Dealing, own_purpose},
     transcript::Transcript,
+    words::Words,
 };
 
 const STAGE: Stage = Stage::Unmask;
@@ -101,7 +106,7 @@ pub struct UnmaskServer {
     pub(crate) dealings: BTreeMap<String, Dealing>,
     /// Those of the survivors who confirmed in round 3: they are asked.
     pub(crate) confirmed: BTreeSet<String>,
-    pub(crate) sum: Vec<u32>,
+    pub(crate) sum: Words,
     pub(crate) received: BTreeMap<String, UnmaskMessage>,
 }
 
@@ -151,7 +156,17 @@ impl UnmaskServer {
     /// [`BelowThreshold`](Error::BelowThreshold) names who is missing; nothing of the sum is known then.
     /// [`WrongMaskingKey`](Error::WrongMaskingKey) and [`WrongSeed`](Error::WrongSeed) name a member that dealt shares
     /// of something else, [`ImplausibleSum`](Error::ImplausibleSum) is for masks that do not cancel.
-    pub fn aggregate(mut self) -> Result<Aggregate, Error> {
+    pub fn aggregate(self) -> Result<Aggregate, Error> {
+        self.aggregate_with(NonZeroUsize::MIN)
+    }
+
+    /// [`aggregate`](Self::aggregate) in up to so many threads, which share the secrets to rebuild, the keys to derive
+    /// and the vector to unmask. The result, or the error, is the same for any number.
+    ///
+    /// # Errors
+    ///
+    /// As [`aggregate`](Self::aggregate).
+    pub fn aggregate_with(mut self, threads: NonZeroUsize) -> Result<Aggregate, Error> {
         let absent = missing(self.confirmed.iter(), &self.received).into_iter();
         let (required, got) = (self.plan.threshold(), self.received.len());
         if got < required {
@@ -162,23 +177,34 @@ impl UnmaskServer {
                 missing: absent.cloned().collect(),
             });
         }
-        let mut masks = Vec::new();
-        for name in &self.survivors {
-            let seed = self.rebuild_seed(name)?;
-            masks.push((self_mask_key(seed.as_bytes(), &self.session, name)?, Sign::Minus));
-        }
-        for name in &self.dropped {
-            let masking = self.rebuild_masking_key(name)?;
-            let neighbours = self.roster.neighbours(name).into_iter();
-            for (survivor, member) in neighbours.filter(|(name, _)| self.survivors.contains(*name)) {
-                let agreed = masking.agree(&member.masking_key);
-                let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
-                masks.push((key, Sign::of_pair(survivor, name).opposite()));
-            }
-        }
-        let mut sum = std::mem::take(&mut self.sum);
-        mask::apply_all(&mut sum, &masks)?;
+        let survivors: Vec<&String> = self.survivors.iter().collect();
+        let dropped: Vec<&String> = self.dropped.iter().collect();
+        let mut masks = parallel::try_map(&survivors, threads, |name| self.self_mask(name))?;
+        masks.extend(
+            parallel::try_map(&dropped, threads, |name| self.pair_masks(name))?.into_iter().flatten(),
+        );
+        let mut sum = std::mem::replace(&mut self.sum, Words::zeros(0, self.plan.entry_bits()));
+        sum.apply(&masks, threads)?;
         Aggregate::decode(&self.plan, sum, self.survivors.into_iter().collect())
+    }
+
+    /// What takes off the mask that a survivor put on top.
+    fn self_mask(&self, name: &str) -> Result<Mask, Error> {
+        let seed = self.rebuild_seed(name)?;
+        Ok((self_mask_key(seed.as_bytes(), &self.session, name)?, Sign::Minus))
+    }
+
+    /// What takes off the masks that survivors share with a member that dropped out.
+    fn pair_masks(&self, name: &str) -> Result<Vec<Mask>, Error> {
+        let masking = self.rebuild_masking_key(name)?;
+        let neighbours = self.roster.neighbours(name).into_iter();
+        let surviving = neighbours.filter(|(name, _)| self.survivors.contains(*name));
+        let mask = |(survivor, member): (&String, &Member)| {
+            let agreed = masking.agree(&member.masking_key);
+            let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
+            Ok((key, Sign::of_pair(survivor, name).opposite()))
+        };
+        surviving.map(mask).collect()
     }
 
     /// Whoever gives another share than it was dealt is found here: it accepted the commitment in round 1.

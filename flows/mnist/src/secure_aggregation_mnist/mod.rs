@@ -60,7 +60,7 @@ pub const SCALARS: usize = 3;
 /// of 10^-6 in a parameter grows a thousandfold in one epoch.
 pub fn parameters(sites: usize, max_weight: u64) -> Parameters {
     let parameters = Parameters::new().with_security(Security::SemiHonest).with_max_weight(max_weight);
-    let fits = parameters.modulus_range() / (sites.max(1) as u64).next_power_of_two();
+    let fits = parameters.largest_quantization_range(sites.max(1).next_power_of_two());
     parameters.with_quantization_range(fits)
 }
 

@@ -3,6 +3,7 @@
 use thiserror::Error as ThisError;
 
 use super::Layout;
+use crate::bounds::BoundsError;
 
 /// Why there is no plan. Each message says what would do.
 #[derive(Clone, Debug, PartialEq, ThisError)]
@@ -11,7 +12,8 @@ pub enum PlanError {
     /// The sum could exceed the modulus and wrap around.
     #[error(
         "the sum of {clients} clients with up to {per_client} each can reach the modulus {modulus}; \
-         the largest cohort that fits is {largest_cohort}. Lower quantization-range or max-weight, or invite fewer"
+         the largest cohort that fits is {largest_cohort}. Lower quantization-range or max-weight, raise \
+         modulus-range, or invite fewer"
     )]
     Overflow {
         /// Clients asked for.
@@ -21,7 +23,7 @@ pub enum PlanError {
         /// The larger of `quantization_range − 1` and `max_weight`.
         per_client: u64,
         /// The modulus.
-        modulus: u64,
+        modulus: u128,
     },
     /// More clients than shares.
     #[error(
@@ -43,7 +45,7 @@ pub enum PlanError {
         got: usize,
     },
     /// A text that is no number of shares.
-    #[error("'{got}' is no number of shares; write a count such as 30, or a fraction such as 0.1")]
+    #[error("'{got}' is no number of shares; write a count such as 30, a fraction such as 0.1, or auto")]
     NumSharesUnreadable {
         /// The text's start.
         got: String,
@@ -86,16 +88,10 @@ pub enum PlanError {
         /// The fraction.
         got: f64,
     },
-    /// A part of adversaries outside [0, 1).
-    #[error("{got} of the participants on the server's side; a part is at least 0 and below 1")]
-    AdversariesOutOfRange {
-        /// The parameter.
-        got: f64,
-    },
     /// So many may work for the server that no sum hides an honest input.
     #[error(
         "of {clients} clients {colluders} may work for the server, and then a sum must be over at least {needed}; \
-         invite more, assume fewer adversaries, or trust the server openly with security = semi-honest"
+         invite more, or assume fewer adversaries"
     )]
     TooFewHonest {
         /// Clients asked for.
@@ -105,22 +101,16 @@ pub enum PlanError {
         /// The smallest cohort that would do.
         needed: usize,
     },
-    /// A threshold with which a server could have two different sets of survivors unmasked.
+    /// Neighbours and a threshold that are not safe, or that the assumed dropouts can leave without an answer.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
+    /// The same, where a curious server would do no harm: a malicious one could have two different sets of survivors
+    /// unmasked.
     #[error(
-        "a threshold of {got} holds against a curious server only: with {colluders} of the {holders} who hold shares on \
-         a malicious server's side it must be more than half of {holders} + {colluders}; use {required} or more (and \
-         num-shares above that), assume fewer adversaries, or trust the server openly with security = semi-honest"
+        "these shares hold against a curious server only. Against a malicious one: {0}; \
+         or trust the server openly with security = semi-honest"
     )]
-    ThresholdForCuriousServer {
-        /// Among how many a secret is shared.
-        holders: usize,
-        /// How many of them may work for the server, but for a chance of 2⁻⁴⁰ where the graph is random.
-        colluders: usize,
-        /// The smallest threshold that would do.
-        required: usize,
-        /// The threshold as a count.
-        got: usize,
-    },
+    CuriousServerOnly(BoundsError),
     /// A text that is no security setting.
     #[error("'{got}' is no security setting; write semi-honest, malicious, or malicious:0.1")]
     SecurityUnreadable {
@@ -137,15 +127,17 @@ pub enum PlanError {
     #[error("modulus-range {got}; use a power of two, at most {max}")]
     ModulusNotAPowerOfTwo {
         /// The largest.
-        max: u64,
+        max: u128,
         /// The parameter.
-        got: u64,
+        got: u128,
     },
-    /// A quantization range that leaves no room.
-    #[error("quantization-range {got}; use at least 3 and less than modulus-range, {modulus}")]
+    /// A quantization range that leaves no room, or is finer than what is quantized.
+    #[error("quantization-range {got}; use 3 to {max}, and less than modulus-range, {modulus}")]
     QuantizationRange {
+        /// The largest, if the modulus is larger.
+        max: u64,
         /// The modulus.
-        modulus: u64,
+        modulus: u128,
         /// The parameter.
         got: u64,
     },
@@ -179,9 +171,9 @@ impl PlanError {
             Self::ThresholdBelowTwo { .. } => "threshold-below-two",
             Self::ThresholdAboveClients { .. } => "threshold-above-clients",
             Self::FractionOutOfRange { .. } => "fraction-out-of-range",
-            Self::AdversariesOutOfRange { .. } => "adversaries-out-of-range",
             Self::TooFewHonest { .. } => "too-few-honest",
-            Self::ThresholdForCuriousServer { .. } => "threshold-for-curious-server",
+            Self::Bounds(error) => error.code(),
+            Self::CuriousServerOnly(_) => "curious-server-only",
             Self::SecurityUnreadable { .. } => "security-unreadable",
             Self::ThresholdUnreadable { .. } => "threshold-unreadable",
             Self::ModulusNotAPowerOfTwo { .. } => "modulus-not-a-power-of-two",

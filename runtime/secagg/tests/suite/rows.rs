@@ -427,6 +427,7 @@ fn row_05_a_server_cannot_choose_the_graph_by_leaving_members_out() {
     let parameters = Parameters::new()
         .with_security(security)
         .with_num_shares(NumShares::Count(4))
+        .with_dropouts(0.0)
         .with_reconstruction_threshold(Threshold::Count(3));
     let mut cohort = Cohort::new(parameters.plan(60, Layout::new(0, 1)).unwrap());
     cohort.names = (0..60).map(|i| format!("{i:02}")).collect();
@@ -885,7 +886,7 @@ fn row_14_only_those_of_a_round_are_heard_in_it() {
 
 #[test]
 fn vectors_of_wrong_length_or_range_change_nothing() {
-    // Three entries of 25 bits: 10 bytes, and 5 bits of padding.
+    // Four entries of 25 bits: 13 bytes, and 4 bits of padding.
     let parameters =
         Parameters::new().with_security(Security::SemiHonest).with_quantization_range((1 << 22) + 1);
     let mut cohort = Cohort::new(parameters.plan(4, Layout::new(0, 2)).unwrap());
@@ -896,11 +897,11 @@ fn vectors_of_wrong_length_or_range_change_nothing() {
         let (client, message) = cohort.mask(i, client, cohort.model).unwrap();
         let longer = tamper(&message, |v| v["entries"].as_array_mut().unwrap().push(json!(0)));
         let error = server.receive(&name, longer).unwrap_err();
-        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 10, got: 11 });
+        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 13, got: 14 });
         let shorter = tamper(&message, |v| v["entries"] = json!([]));
         let error = server.receive(&name, shorter).unwrap_err();
-        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 10, got: 0 });
-        let beyond = tamper(&message, |v| v["entries"][9] = json!(0x08));
+        assert_eq!(error, Error::WrongVectorLength { from: name.clone(), expected: 13, got: 0 });
+        let beyond = tamper(&message, |v| v["entries"][12] = json!(0x10));
         let error = server.receive(&name, beyond).unwrap_err();
         assert_eq!(error, Error::PaddingNotZero { from: name.clone() });
         assert_eq!(error.culprits(), [name.as_str()]);

@@ -70,6 +70,8 @@ fn sparse(security: Security, clients: usize, shares: u32, threshold: u32) -> Co
     let parameters = Parameters::new()
         .with_security(security)
         .with_num_shares(NumShares::Count(shares))
+        .with_colluders(0.0)
+        .with_dropouts(0.0)
         .with_reconstruction_threshold(Threshold::Count(threshold));
     let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(1, 3)).unwrap());
     cohort.names = (0..clients).map(|i| format!("site {:02}", (i * 7) % clients)).collect();
@@ -83,7 +85,7 @@ fn a_sparse_graph_gives_the_same_sum() {
     let colluders = |colluders: f64| Security::Malicious { adversaries: colluders / 12.0 };
     for (security, clients, shares, threshold) in [
         (Security::SemiHonest, 12, 4, 2),
-        (Security::SemiHonest, 13, 5, 3),
+        (Security::SemiHonest, 13, 6, 3),
         (Security::SemiHonest, 12, 11, 7),
         (colluders(0.0), 12, 6, 4),
         (colluders(1.0), 12, 8, 5),
@@ -133,6 +135,7 @@ fn two_of_two_and_three_of_three() {
 fn a_field_full_of_clients() {
     let parameters = Parameters::new()
         .with_security(Security::SemiHonest)
+        .with_colluders(0.0)
         .with_reconstruction_threshold(Threshold::Count(2));
     let plan = parameters.plan(255, Layout::new(0, 0)).unwrap();
     let mut cohort = Cohort::new(plan);
@@ -169,7 +172,8 @@ struct Case {
     security: Security,
     threshold: u32,
     min_cohort: usize,
-    modulus: u64,
+    /// And the quantization range: sums of 32 bits, and of more.
+    modulus: (u128, u64),
     layout: Layout,
     data: Vec<Data>,
     last: Vec<Last>,
@@ -186,7 +190,7 @@ fn cases() -> impl Strategy<Value = Case> {
         (
             select(securities(clients)),
             2..=clients.min(4),
-            select(vec![1_u64 << 25, 1 << 30, 1 << 32]),
+            select(vec![(1 << 25, 1 << 22), (1 << 30, 1 << 22), (1 << 32, 1 << 22), (1 << 64, 1 << 45)]),
             vec(data, clients),
             vec(stay, clients),
             any::<bool>(),
@@ -249,7 +253,8 @@ proptest! {
         let parameters = Parameters::new()
             .with_min_cohort(case.min_cohort)
             .with_security(case.security)
-            .with_modulus_range(case.modulus)
+            .with_modulus_range(case.modulus.0)
+            .with_quantization_range(case.modulus.1)
             .with_reconstruction_threshold(Threshold::Count(case.threshold));
         let plan = parameters.plan(case.data.len(), case.layout).unwrap();
         let mut cohort = Cohort::new(plan);

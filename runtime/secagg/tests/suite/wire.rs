@@ -171,7 +171,7 @@ fn row_11_debug_of_messages_shows_no_share_and_no_entry() {
     let unmask = format!("{:?}", m.unmask);
     assert_eq!(unmask.matches("RevealedShare(redacted)").count(), 3);
     assert!(!unmask.contains('['), "{unmask}");
-    assert!(format!("{:?}", m.masked).contains("bytes: 15"));
+    assert!(format!("{:?}", m.masked).contains("bytes: 18"));
     for text in [format!("{:?}", m.share), format!("{:?}", m.shares)] {
         assert!(text.contains("SealedShare(80 bytes)") && !text.contains('['), "{text}");
     }
