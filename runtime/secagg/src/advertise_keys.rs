@@ -49,6 +49,9 @@ impl Client {
         if plan.is_refused() && !policy.allow_refused_plans() {
             return Err(Error::PlanRefused { client: name });
         }
+        if policy.max_epsilon().is_some() && plan.noise().is_none() {
+            return Err(Error::PrivacyMissing { client: name });
+        }
         if policy.min_security().is_malicious() && !plan.security().is_malicious() {
             return Err(Error::SecurityBelowPolicy {
                 client: name,
@@ -109,6 +112,9 @@ impl Client {
         journal: &mut J,
     ) -> Result<(FreezeRosterClient, AdvertiseKeysMessage), Error> {
         let identity = self.identity()?;
+        if let Some(cost) = self.plan.privacy_cost(1) {
+            journal::check_budget(journal, &self.policy, &cost)?;
+        }
         journal::begin(journal, &session)?;
         let (sealing, masking) = (PrivateKey::generate()?, PrivateKey::generate()?);
         let randomness = Randomness::generate()?;

@@ -60,6 +60,23 @@ impl Site {
     }
 }
 
+/// Whether there is as much noise in a sum as the plan promises: of so many who add noise, that of `colluders`, or of as
+/// many as the plan assumes, may be known.
+pub(crate) fn check_noise<'a>(
+    stage: Stage,
+    plan: &Plan,
+    got: usize,
+    colluders: usize,
+    missing: impl Iterator<Item = &'a String>,
+) -> Result<(), Error> {
+    let Some(noise) = plan.noise() else { return Ok(()) };
+    let minimum = noise.sources().saturating_add(noise.colluders().max(colluders));
+    if got < minimum {
+        return Err(Error::TooLittleNoise { stage, minimum, got, missing: missing.cloned().collect() });
+    }
+    Ok(())
+}
+
 /// Whether enough of those who hold shares of one member's secrets are present. On the complete graph they are the
 /// cohort, which is counted elsewhere.
 pub(crate) fn check_holders<'a>(

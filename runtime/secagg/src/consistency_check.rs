@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{Site, check_holders, check_sender, check_size, missing},
+    cohort::{Site, check_holders, check_noise, check_sender, check_size, missing},
     commitment::Opening,
     defences::{Defence, stands},
     derive::Binding,
@@ -55,7 +55,9 @@ impl ConsistencyCheckClient {
     ///
     /// # Errors
     ///
-    /// When this client is not a survivor, when somebody unknown is one, or when too few are left.
+    /// When this client is not a survivor, when somebody unknown is one, or when too few are left; under
+    /// [`Privacy`](crate::Privacy) also when these are too few for the noise that the plan promises
+    /// ([`TooLittleNoise`](Error::TooLittleNoise)).
     pub fn check_consistency(
         self,
         message: &SurvivorsMessage,
@@ -79,7 +81,8 @@ impl ConsistencyCheckClient {
             return Err(Error::SurvivorsNotInCohort { names: strangers });
         }
         let dropped = held.keys().filter(|name| !survivors.contains(*name));
-        site.check_size(Stage::MaskedInput, survivors.len(), dropped)?;
+        site.check_size(Stage::MaskedInput, survivors.len(), dropped.clone())?;
+        check_noise(Stage::MaskedInput, &site.plan, survivors.len(), site.colluders, dropped)?;
         let neighbours = roster.neighbours(&site.name).into_iter().map(|(name, _)| name);
         check_holders(Stage::MaskedInput, &site.plan, neighbours, |name| survivors.contains(name))?;
 

@@ -7,6 +7,7 @@ use crate::{
     digest::InputId,
     error::Error,
     policy::ClientPolicy,
+    privacy::{PrivacyAccountant, PrivacyCost},
     session::Session,
 };
 
@@ -21,6 +22,17 @@ pub trait InputJournal {
 
     /// Records that `input` is masked in `session`. Returns the sessions it was masked in before, oldest first.
     fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>>;
+
+    /// What this site has spent in privacy. A journal that keeps no account has no site take part under
+    /// [`Privacy`](crate::Privacy).
+    fn spent(&self) -> io::Result<PrivacyAccountant> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Adds what `session` costs. It is called before the masked input exists, whether the session ends well or not.
+    fn charge(&mut self, _session: &Session, _cost: &PrivacyCost) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// A journal that lasts as long as the process: for tests, simulation, and sites that never restart within a run.
@@ -28,12 +40,18 @@ pub trait InputJournal {
 pub struct MemoryJournal {
     latest: BTreeMap<[u8; 32], Session>,
     masked: BTreeMap<InputId, Vec<Session>>,
+    spent: PrivacyAccountant,
 }
 
 impl MemoryJournal {
     /// An empty journal.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What this site has spent in privacy: every session in which it sent a masked input.
+    pub fn privacy(&self) -> &PrivacyAccountant {
+        &self.spent
     }
 }
 
@@ -53,6 +71,15 @@ impl InputJournal for MemoryJournal {
             sessions.push(*session);
         }
         Ok(before)
+    }
+
+    fn spent(&self) -> io::Result<PrivacyAccountant> {
+        Ok(self.spent)
+    }
+
+    fn charge(&mut self, _session: &Session, cost: &PrivacyCost) -> io::Result<()> {
+        self.spent.charge(cost);
+        Ok(())
     }
 }
 
@@ -80,6 +107,30 @@ pub(crate) fn record<J: InputJournal + ?Sized>(
         }
         None => Ok(()),
     }
+}
+
+/// Whether the site's budget has room for one more session of this cost.
+pub(crate) fn check_budget<J: InputJournal + ?Sized>(
+    journal: &J,
+    policy: &ClientPolicy,
+    cost: &PrivacyCost,
+) -> Result<(), Error> {
+    let mut total = journal.spent().map_err(unavailable)?;
+    total.charge(cost);
+    let (epsilon, delta) = (total.total(cost.delta()).epsilon(), cost.delta());
+    match policy.max_epsilon() {
+        Some(max) if epsilon > max => Err(Error::PrivacyBudgetSpent { max, epsilon, delta }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes note of what a masked input costs.
+pub(crate) fn charge<J: InputJournal + ?Sized>(
+    journal: &mut J,
+    session: &Session,
+    cost: &PrivacyCost,
+) -> Result<(), Error> {
+    journal.charge(session, cost).map_err(unavailable)
 }
 
 fn unavailable(error: io::Error) -> Error {
@@ -122,6 +173,24 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_is_for_all_sessions_together() {
+        let (mut journal, session) = (MemoryJournal::new(), Session::new(SESSION, 1));
+        let cost = PrivacyCost::new(0.005, 1e-6);
+        // ε of 0.005 is 0.43, of 0.01 0.62, and of 0.015 0.76.
+        let policy = ClientPolicy::default().with_max_epsilon(0.7);
+        for _ in 0..2 {
+            check_budget(&journal, &policy, &cost).unwrap();
+            charge(&mut journal, &session, &cost).unwrap();
+        }
+        let error = check_budget(&journal, &policy, &cost).unwrap_err();
+        let Error::PrivacyBudgetSpent { max, epsilon, delta } = error else { panic!("{error}") };
+        assert_eq!((max, delta), (0.7, 1e-6));
+        assert!(epsilon > 0.7 && epsilon < 0.8, "{epsilon}");
+        assert_eq!((journal.privacy().sessions(), journal.privacy().rho()), (2, 0.01));
+        check_budget(&journal, &ClientPolicy::default(), &cost).unwrap();
+    }
+
+    #[test]
     fn row_06_without_a_working_journal_nothing_is_masked() {
         struct Broken;
         impl InputJournal for Broken {
@@ -137,5 +206,10 @@ mod tests {
         assert_eq!(begin(&mut Broken, &session), error);
         let input = InputId::from_bytes([0; 32]);
         assert_eq!(record(&mut Broken, &ClientPolicy::default(), &input, &session), error);
+        // It keeps no account either, and says so.
+        let error = Error::JournalUnavailable { kind: io::ErrorKind::Unsupported };
+        let cost = PrivacyCost::new(0.0, 1e-6);
+        assert_eq!(check_budget(&Broken, &ClientPolicy::default(), &cost), Err(error.clone()));
+        assert_eq!(charge(&mut Broken, &session, &cost), Err(error));
     }
 }

@@ -210,7 +210,6 @@ mod parallel;
 mod parameters;
 mod plan;
 mod policy;
-#[allow(dead_code, reason = "the plan uses it next")]
 mod privacy;
 mod quantize;
 mod receive_shares;
@@ -246,7 +245,7 @@ pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{NumShares, Parameters, Threshold};
 pub use plan::{Layout, Plan, PlanError};
 pub use policy::ClientPolicy;
-pub use privacy::{PrivacyAccountant, PrivacyCost};
+pub use privacy::{Privacy, PrivacyAccountant, PrivacyCost};
 pub use quantize::{Input, InputError, Quantized};
 pub use receive_shares::ReceiveSharesClient;
 pub use roster::{RosterEntry, RosterMessage};

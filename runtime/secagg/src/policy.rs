@@ -15,6 +15,8 @@ pub struct ClientPolicy {
     /// Not in any file: no deployment has a use for it.
     #[serde(skip)]
     allow_refused_plans: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_epsilon: Option<f64>,
 }
 
 impl Default for ClientPolicy {
@@ -27,6 +29,7 @@ impl Default for ClientPolicy {
             min_security: Security::default(),
             allow_remasking: false,
             allow_refused_plans: false,
+            max_epsilon: None,
         }
     }
 }
@@ -71,6 +74,14 @@ impl ClientPolicy {
         self
     }
 
+    /// What this site spends in privacy at most, in all sessions of its journal together: ε at the δ of the plan. With
+    /// it the site takes part in sessions with [`Privacy`](crate::Privacy) only.
+    #[must_use]
+    pub fn with_max_epsilon(mut self, max_epsilon: f64) -> Self {
+        self.max_epsilon = Some(max_epsilon);
+        self
+    }
+
     /// See [`with_min_cohort`](Self::with_min_cohort).
     pub fn min_cohort(&self) -> usize {
         self.min_cohort
@@ -94,5 +105,10 @@ impl ClientPolicy {
     /// See [`with_allow_refused_plans`](Self::with_allow_refused_plans).
     pub fn allow_refused_plans(&self) -> bool {
         self.allow_refused_plans
+    }
+
+    /// See [`with_max_epsilon`](Self::with_max_epsilon).
+    pub fn max_epsilon(&self) -> Option<f64> {
+        self.max_epsilon
     }
 }

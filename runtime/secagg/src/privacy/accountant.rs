@@ -10,14 +10,14 @@
 //! steps: Δ doubles, and ρ is four times as large.
 //!
 //! **One sum.** A sum of discrete Gaussians is not a discrete Gaussian, but close: where σ² ≥ ½, the probabilities of
-//! their values differ by a factor of e^±τ/2 at most, τ = 10 · Σ exp(−2π²σ²·k/(k + 1)) over 1 ≤ k < n ([KLS21], section
-//! 3, which adds one Gaussian after another). With s = Δ²/nσ² the Rényi divergence of order α is at most both of
+//! their values differ by a factor of e^±τ/2 at most, τ = 10 · Σ exp(−2π²σ²·k/(k + 1)) over 1 ≤ k < n ([KLS21], theorem
+//! 1, equation 3: one Gaussian is added after another). With s = Δ²/nσ² the Rényi divergence of order α is at most both of
 //!
 //! - α·s/2 + τ·d: what one discrete Gaussian has ([CKS20], theorem 4), and the factor of both sums in every entry;
 //! - (α/2)·(√s + τ·√d)²: the triangle inequality of concentrated differential privacy, entry by entry
 //!
 //! ([KLS21], proposition 14). Hence ρ = min(s/2 + τ·d, (√s + τ·√d)²/2). A plan asks for σ ≥ 4, and then τ·d is below
-//! 2⁻¹⁰⁰ and ρ = s/2 as for the continuous Gaussian.
+//! 2⁻¹⁰⁰ and ρ is s/2, as with the continuous Gaussian.
 //!
 //! **Rounding.** A vector of length c that is rounded at random to whole numbers is, with probability 1 − β at least, no
 //! longer than the bound of [KLS21], theorem 1, equation 2. It is rounded again until it is not longer
@@ -135,6 +135,20 @@ impl fmt::Display for PrivacyCost {
 ///
 /// A session is charged when a masked input leaves, not when its sum is announced: a server that lets it fail may have
 /// seen the sum.
+///
+/// ```
+/// use veilflow_secagg::{Layout, Parameters, Privacy, PrivacyAccountant};
+///
+/// let privacy = Privacy::new(1.0, 2.0, 1e-5);
+/// let plan = Parameters::new().with_privacy(privacy).plan(10, Layout::new(0, 1000))?;
+/// let mut spent = PrivacyAccountant::new();
+/// for _round in 0..20 {
+///     spent.charge(&plan.privacy_cost(1).ok_or("no privacy")?);
+/// }
+/// assert_eq!(spent.sessions(), 20);
+/// assert!(spent.total(1e-5).epsilon() < 20.0 * plan.privacy_cost(1).ok_or("no privacy")?.epsilon());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrivacyAccountant {
