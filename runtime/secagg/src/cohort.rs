@@ -58,23 +58,22 @@ impl Site {
             self.plan.min_cohort().max(self.policy.min_cohort()).max(self.colluders.saturating_add(2));
         check_size(stage, present, self.plan.threshold(), minimum, missing)
     }
-}
 
-/// Whether there is as much noise in a sum as the plan promises: of so many who add noise, that of `colluders`, or of as
-/// many as the plan assumes, may be known.
-pub(crate) fn check_noise<'a>(
-    stage: Stage,
-    plan: &Plan,
-    got: usize,
-    colluders: usize,
-    missing: impl Iterator<Item = &'a String>,
-) -> Result<(), Error> {
-    let Some(noise) = plan.noise() else { return Ok(()) };
-    let minimum = noise.sources().saturating_add(noise.colluders().max(colluders));
-    if got < minimum {
-        return Err(Error::TooLittleNoise { stage, minimum, got, missing: missing.cloned().collect() });
+    /// Whether so many survivors add as much noise as the plan promises, by this site's own count of those whose noise
+    /// may be known. By the plan's count the smallest set of survivors does.
+    pub(crate) fn check_noise<'a>(
+        &self,
+        stage: Stage,
+        got: usize,
+        missing: impl Iterator<Item = &'a String>,
+    ) -> Result<(), Error> {
+        let Some(noise) = self.plan.noise() else { return Ok(()) };
+        let minimum = noise.sources().saturating_add(noise.colluders().max(self.colluders));
+        if got < minimum {
+            return Err(Error::TooLittleNoise { stage, minimum, got, missing: missing.cloned().collect() });
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether enough of those who hold shares of one member's secrets are present. On the complete graph they are the

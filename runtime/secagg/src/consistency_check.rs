@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{Site, check_holders, check_noise, check_sender, check_size, missing},
+    cohort::{Site, check_holders, check_sender, check_size, missing},
     commitment::Opening,
     defences::{Defence, stands},
     derive::Binding,
@@ -82,7 +82,7 @@ impl ConsistencyCheckClient {
         }
         let dropped = held.keys().filter(|name| !survivors.contains(*name));
         site.check_size(Stage::MaskedInput, survivors.len(), dropped.clone())?;
-        check_noise(Stage::MaskedInput, &site.plan, survivors.len(), site.colluders, dropped)?;
+        site.check_noise(Stage::MaskedInput, survivors.len(), dropped)?;
         let neighbours = roster.neighbours(&site.name).into_iter().map(|(name, _)| name);
         check_holders(Stage::MaskedInput, &site.plan, neighbours, |name| survivors.contains(name))?;
 

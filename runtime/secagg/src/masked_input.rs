@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    cohort::{Site, check_noise, check_sender, check_size, missing},
+    cohort::{Site, check_sender, check_size, missing},
     commitment::Opening,
     consistency_check::{ConsistencyCheckClient, ConsistencyCheckServer, SurvivorsMessage},
     defences::{Defence, stands},
@@ -184,8 +184,7 @@ impl MaskedInputServer {
     pub fn announce(self, model: ModelDigest) -> Result<(ConsistencyCheckServer, SurvivorsMessage), Error> {
         let Self { session, plan, roster, cohort, dealings, sum, received } = self;
         let absent = missing(cohort.iter(), &received).into_iter();
-        check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent.clone())?;
-        check_noise(STAGE, &plan, received.len(), 0, absent)?;
+        check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
         let survivors: BTreeSet<String> = received.into_keys().collect();
         let dropped = cohort.difference(&survivors).cloned().collect();
         let message = SurvivorsMessage { session, survivors: survivors.clone() };

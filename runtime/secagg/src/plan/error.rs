@@ -166,17 +166,6 @@ pub enum PlanError {
         /// The parameter.
         got: f64,
     },
-    /// Nobody's noise stays unknown.
-    #[error(
-        "of the {min_survivors} participants that a sum is over at least, the noise of {colluders} may be known, and \
-         then none is left; raise min-cohort above {colluders}, or assume fewer adversaries"
-    )]
-    NoNoiseLeft {
-        /// The smallest number of survivors.
-        min_survivors: usize,
-        /// How many may work for the server; at least one, who knows its own noise.
-        colluders: usize,
-    },
     /// So little noise that a sum of it has no known cost.
     #[error(
         "noise of {sigma:.2} quantization steps a participant; below {minimum} a sum of it is not Gaussian enough to be \
@@ -250,7 +239,6 @@ impl PlanError {
             Self::ClippingRange { .. } => "clipping-range",
             Self::PrivacyNotPositive { .. } => "privacy-not-positive",
             Self::Delta { .. } => "delta",
-            Self::NoNoiseLeft { .. } => "no-noise-left",
             Self::NoiseTooSmall { .. } => "noise-too-small",
             Self::NoiseTooLarge { .. } => "noise-too-large",
             Self::NoiseOverflow { .. } => "noise-overflow",

@@ -1,8 +1,8 @@
 //! What noisy sums cost, in zero-concentrated differential privacy (zCDP), and in (ε, δ).
 //!
-//! The mechanism is a sum of n independent discrete Gaussians of variance σ² on each of d integer entries; [KLS21] is
+//! The mechanism is a sum of n independent discrete Gaussians of variance σ² on each of d integer entries; KLS21 is
 //! Kairouz, Liu and Steinke, *The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure
-//! Aggregation* (ICML 2021, arXiv 2102.06387), [CKS20] is Canonne, Kamath and Steinke, *The Discrete Gaussian for
+//! Aggregation* (ICML 2021, arXiv 2102.06387), CKS20 is Canonne, Kamath and Steinke, *The Discrete Gaussian for
 //! Differential Privacy* (NeurIPS 2020, arXiv 2004.00010).
 //!
 //! **Neighbours.** Two inputs of a session are neighbours if one participant's entries are all zero in one of them, and
@@ -10,22 +10,22 @@
 //! steps: Δ doubles, and ρ is four times as large.
 //!
 //! **One sum.** A sum of discrete Gaussians is not a discrete Gaussian, but close: where σ² ≥ ½, the probabilities of
-//! their values differ by a factor of e^±τ/2 at most, τ = 10 · Σ exp(−2π²σ²·k/(k + 1)) over 1 ≤ k < n ([KLS21], theorem
+//! their values differ by a factor of e^±τ/2 at most, τ = 10 · Σ exp(−2π²σ²·k/(k + 1)) over 1 ≤ k < n (KLS21, theorem
 //! 1, equation 3: one Gaussian is added after another). With s = Δ²/nσ² the Rényi divergence of order α is at most both of
 //!
-//! - α·s/2 + τ·d: what one discrete Gaussian has ([CKS20], theorem 4), and the factor of both sums in every entry;
+//! - α·s/2 + τ·d: what one discrete Gaussian has (CKS20, theorem 4), and the factor of both sums in every entry;
 //! - (α/2)·(√s + τ·√d)²: the triangle inequality of concentrated differential privacy, entry by entry
 //!
-//! ([KLS21], proposition 14). Hence ρ = min(s/2 + τ·d, (√s + τ·√d)²/2). A plan asks for σ ≥ 4, and then τ·d is below
+//! (KLS21, proposition 14). Hence ρ = min(s/2 + τ·d, (√s + τ·√d)²/2). A plan asks for σ ≥ 4, and then τ·d is below
 //! 2⁻¹⁰⁰ and ρ is s/2, as with the continuous Gaussian.
 //!
 //! **Rounding.** A vector of length c that is rounded at random to whole numbers is, with probability 1 − β at least, no
-//! longer than the bound of [KLS21], theorem 1, equation 2. It is rounded again until it is not longer
+//! longer than the bound of KLS21, theorem 1, equation 2. It is rounded again until it is not longer
 //! ([`rounded_norm_squared`]).
 //!
 //! **Many sums** add their ρ (Bun and Steinke, TCC 2016, lemma 1.7), also when later inputs depend on earlier sums.
 //!
-//! **(ε, δ)** follows from ρ by [CKS20], proposition 12 and corollary 13, with the best α ([`epsilon`]).
+//! **(ε, δ)** follows from ρ by CKS20, proposition 12 and corollary 13, with the best α ([`epsilon`]).
 //!
 //! Not covered: what a participant gains from knowing its own noise, unless it is counted among those whose noise is
 //! known; sampling of participants, which would make the cost smaller.
@@ -34,7 +34,7 @@ use std::{f64::consts::PI, fmt};
 
 use serde::{Deserialize, Serialize};
 
-/// β = e^−½: the probability that a rounding is not accepted, at most, as [KLS21] recommend. A larger one allows a
+/// β = e^−½: the probability that a rounding is not accepted, at most, as KLS21 recommend. A larger one allows a
 /// tighter bound, and takes more attempts: 1/(1 − β) = 2.5 on average.
 const LN_INVERSE_BETA: f64 = 0.5;
 
@@ -55,7 +55,7 @@ pub(crate) fn rho_of_sum(sensitivity_squared: f64, variance: f64, noises: usize,
 }
 
 /// The squared length that a vector of this length and number of entries has at most, with probability 1 − e^−½, when it
-/// is rounded; both in steps. Of the two bounds in [KLS21], equation 2, the other one, (norm + √entries)², is never
+/// is rounded; both in steps. Of the two bounds in KLS21, equation 2, the other one, (norm + √entries)², is never
 /// smaller with this β.
 pub(crate) fn rounded_norm_squared(norm: f64, entries: usize) -> f64 {
     let entries = entries as f64;
@@ -64,7 +64,7 @@ pub(crate) fn rounded_norm_squared(norm: f64, entries: usize) -> f64 {
 
 /// The smallest ε with which ρ-zCDP is (ε, δ)-differential privacy, up to the search for the best order.
 ///
-/// [CKS20], proposition 12 solved for ε: ε = ρα + ln((α − 1)/α) − ln(δα)/(α − 1), for any α > 1, so that a search that
+/// CKS20, proposition 12 solved for ε: ε = ρα + ln((α − 1)/α) − ln(δα)/(α − 1), for any α > 1, so that a search that
 /// stops early gives an ε that is true and a little large. With x = ln(α − 1) it has one minimum: the corollary's
 /// ln δ + (α − 1)·ε is convex in α.
 fn epsilon(rho: f64, delta: f64) -> f64 {

@@ -19,6 +19,8 @@ mod discrete_gaussian;
 mod noise;
 mod noise_source;
 mod parameters;
+#[cfg(test)]
+mod tests;
 
 pub use accountant::{PrivacyAccountant, PrivacyCost};
 pub(crate) use noise::{Noise, Setting, largest_range_with_noise};

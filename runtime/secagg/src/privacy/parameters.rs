@@ -22,8 +22,8 @@ use crate::{plan::PlanError, transcript::Transcript};
 /// let parameters = Parameters::new().with_privacy(Privacy::new(1.0, 2.0, 1e-5)).with_min_cohort(80);
 /// let plan = parameters.plan(100, Layout::new(1, 10_000))?;
 /// let [one, ten] = [1, 10].map(|rounds| plan.privacy_cost(rounds));
-/// assert_eq!(one.ok_or("no privacy")?.to_string(), "ε = 2.1715 at δ = 1e-5");
-/// assert_eq!(ten.ok_or("no privacy")?.to_string(), "ε = 7.8427 at δ = 1e-5");
+/// assert_eq!(one.ok_or("no privacy")?.to_string(), "ε = 2.1657 at δ = 1e-5");
+/// assert_eq!(ten.ok_or("no privacy")?.to_string(), "ε = 8.0784 at δ = 1e-5");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

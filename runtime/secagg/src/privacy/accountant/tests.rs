@@ -6,7 +6,7 @@ fn close(got: f64, expected: f64) {
     assert!((got - expected).abs() <= 1e-9 * expected.abs(), "{got}, not {expected}");
 }
 
-/// Computed apart from this code: δ(ε) of [CKS20], corollary 13, with the best α found as the root of its derivative,
+/// Computed apart from this code: δ(ε) of CKS20, corollary 13, with the best α found as the root of its derivative,
 /// and ε by bisection on it.
 #[test]
 fn epsilon_of_rho_is_the_corollarys() {
