@@ -230,7 +230,7 @@ impl Plan {
     }
 
     /// The standard deviation of the noise in each entry of the mean of so many survivors; 0 without
-    /// [`Privacy`](crate::Privacy).
+    /// [`Privacy`].
     pub fn noise_std_of_mean(&self, clients: usize) -> f64 {
         let sigma = self.noise.map_or(0.0, |noise| noise.sigma_of_sum(clients));
         sigma * self.quantization_step() / clients.max(1) as f64
@@ -266,7 +266,7 @@ impl Plan {
     }
 
     /// b = ⌈log₂(N·R)⌉: an entry's bits, in the modulus and on the wire. N is the number of clients, R the larger of
-    /// `quantization_range` and `max_weight + 1`. With [`Privacy`](crate::Privacy) twice the tail of the noise is added
+    /// `quantization_range` and `max_weight + 1`. With [`Privacy`] twice the tail of the noise is added
     /// to N·R. At most 64.
     pub fn entry_bits(&self) -> u32 {
         self.bits
@@ -295,7 +295,7 @@ impl Plan {
     }
 
     /// The distance of two neighbouring quantized values, for a client of the largest weight. A client of weight `w`
-    /// is rounded to multiples of `quantization_step · max_weight / w`. With [`Privacy`](crate::Privacy) every client
+    /// is rounded to multiples of `quantization_step · max_weight / w`. With [`Privacy`] every client
     /// counts as one of the largest weight.
     pub fn quantization_step(&self) -> f64 {
         self.parameters.value_range() / self.half as f64
@@ -310,7 +310,7 @@ impl Plan {
     /// quantization range, nothing to speak of below 2⁴⁰. With all clients at `max_weight` it is one step. It says
     /// nothing about values outside the clipping range.
     ///
-    /// With [`Privacy`](crate::Privacy) the exact mean is that of the inputs clipped to their norm, all of one weight,
+    /// With [`Privacy`] the exact mean is that of the inputs clipped to their norm, all of one weight,
     /// and the noise adds what it exceeds in some entry with probability 2⁻⁴⁰: some nine times
     /// [`noise_std_of_mean`](Self::noise_std_of_mean).
     pub fn max_error_of_mean(&self, clients: usize, total_weight: u64) -> f64 {
@@ -327,7 +327,7 @@ impl Plan {
     /// Turns an input into the integers that are summed. `rng` rounds, and protects nothing: seed it from the run.
     ///
     /// This is the first half of the plain path, which a secure sum equals bit for bit; a client's
-    /// [`mask_input`](crate::MaskInputClient::mask_input) calls it too. With [`Privacy`](crate::Privacy) that adds noise
+    /// [`mask_input`](crate::MaskInputClient::mask_input) calls it too. With [`Privacy`] that adds noise
     /// to what this returns, from the operating system's generator; here there is none.
     pub fn quantize<R: Rng + ?Sized>(&self, input: &Input<'_>, rng: &mut R) -> Result<Quantized, InputError> {
         quantize(self, input, rng)
