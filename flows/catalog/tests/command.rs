@@ -69,6 +69,78 @@ fn both_flows_report_the_same_scores() {
 }
 
 #[test]
+fn the_flow_written_out_and_the_secure_join_give_one_model_against_either_server() {
+    let model = |flow, args: &[&str]| {
+        let common = ["--rounds", "1", "--collaborators", "4", "--output", "json"];
+        json(&run(flow, &[&common[..], args].concat()))["model_sha256"].clone()
+    };
+    let written_out = model("secagg-mnist", &[]);
+    assert_eq!(written_out, model("fedavg-mnist", &["--secure", "secagg"]));
+    assert_eq!(written_out, model("secagg-mnist", &["--security", "semi-honest"]));
+    assert_eq!(written_out, model("fedavg-mnist", &["--secure", "secagg", "--security", "malicious:0.1"]));
+    assert_ne!(written_out, model("secagg-mnist", &["--clipping-range", "0.5"]), "it is rounded finer");
+}
+
+#[test]
+fn a_sparse_graph_gives_the_same_model_and_few_sites_share_with_all() {
+    let run_of = |sites, secure, more: &[&str]| {
+        let args = ["--rounds", "1", "--secure", secure, "--output", "json", "--collaborators", sites];
+        run("fedavg-mnist", &[&args[..], more].concat())
+    };
+    let few = run_of("5", "secagg+", &[]);
+    assert!(errors(&few).contains("5 sites are too few for a sparse graph"), "{}", errors(&few));
+    assert_eq!(json(&few)["model_sha256"], json(&run_of("5", "secagg", &[]))["model_sha256"]);
+    let many = run_of("80", "secagg+", &["--security", "semi-honest"]);
+    assert!(errors(&many).contains("others in a random graph"), "{}", errors(&many));
+    let complete = run_of("80", "secagg", &["--security", "semi-honest"]);
+    assert_eq!(json(&many)["model_sha256"], json(&complete)["model_sha256"]);
+    let by_hand = run_of("80", "secagg", &["--security", "semi-honest", "--num-shares", "auto"]);
+    assert_eq!(json(&many)["model_sha256"], json(&by_hand)["model_sha256"]);
+    let too_sparse = run_of("80", "secagg+", &["--security", "semi-honest", "--num-shares", "4"]);
+    assert_eq!(too_sparse.status.code(), Some(2));
+    assert!(errors(&too_sparse).contains("too few"), "{}", errors(&too_sparse));
+}
+
+#[test]
+fn what_was_clipped_is_counted_for_all_sites_together() {
+    for (flow, secure) in [("secagg-mnist", &[][..]), ("fedavg-mnist", &["--secure", "secagg"][..])] {
+        let clipped = |range| {
+            let args = ["--rounds", "1", "--output", "json", "--clipping-range", range];
+            json(&run(flow, &[&args[..], secure].concat()))["rounds"][0]["clipped"].as_u64().unwrap()
+        };
+        assert_eq!(clipped("8.0"), 0, "{flow}");
+        assert!(clipped("0.0001") > 100, "{flow}");
+    }
+}
+
+#[test]
+fn dropouts_at_random_are_survived_down_to_the_threshold_and_a_seed_repeats_them() {
+    let random =
+        ["--collaborators", "12", "--dropouts", "0.2", "--rounds", "2", "--security", "malicious:0.05"];
+    let object = |flow, more: &[&str]| {
+        let more = [&["--output", "json", "--threshold", "7"], more].concat();
+        json(&run(flow, &[&random[..], &more].concat()))
+    };
+    let once = object("secagg-mnist", &["--threads", "1"]);
+    let again = object("secagg-mnist", &["--threads", "4"]);
+    assert_eq!((&once["model_sha256"], &once["rounds"]), (&again["model_sha256"], &again["rounds"]));
+    let dropped: Vec<_> = (0..2).map(|round| once["rounds"][round]["dropped"].as_u64().unwrap()).collect();
+    assert!(dropped.iter().any(|dropped| *dropped > 0), "{once}");
+    for round in once["rounds"].as_array().unwrap() {
+        assert_eq!(round["masked"].as_u64().unwrap() + round["dropped"].as_u64().unwrap(), 12, "{round}");
+        assert!(round["unmasked"].as_u64().unwrap() >= 7, "{round}");
+    }
+    let joined = object("fedavg-mnist", &["--secure", "secagg"]);
+    for round in joined["rounds"].as_array().unwrap() {
+        assert_eq!(round["masked"].as_u64().unwrap() + round["dropped"].as_u64().unwrap(), 12, "{round}");
+    }
+    let all = run("secagg-mnist", &[&random[..4], &["--threshold", "11"]].concat());
+    assert_eq!(all.status.code(), Some(1));
+    let told = errors(&all);
+    assert!(told.contains("too few came back") && told.contains("(simulated)"), "{told}");
+}
+
+#[test]
 fn two_sites_are_told_what_they_know_of_each_other_and_more_sites_are_not() {
     let two = errors(&run("secagg-mnist", &["--rounds", "1"]));
     assert_eq!(two.matches("min-cohort 2").count(), 1, "{two}");
@@ -100,6 +172,12 @@ fn what_is_unknown_is_answered_with_what_is_known() {
         (&["run", "secagg-mnist", "--drop", "Portland@trian"], "local_model_validation"),
         (&["graph", "secagg-mnist", "--format", "png"], "mermaid"),
         (&["run", "secagg-mnist", "--threshold", "lots"], "such as 3"),
+        (&["run", "secagg-mnist", "--security", "paranoid"], "semi-honest, malicious"),
+        (&["run", "secagg-mnist", "--num-shares", "2.5"], "no number of shares"),
+        (&["run", "secagg-mnist", "--clipping-range", "-1"], "positive number"),
+        (&["run", "secagg-mnist", "--dropouts", "7"], "from 0 to 1"),
+        (&["run", "secagg-mnist", "--collaborators", "9", "--threshold", "5"], "use 7 to 9"),
+        (&["run", "fedavg-mnist", "--security", "malicious"], "--secure secagg"),
         (&["run", "secagg-mnist", "--data-dir", "/nowhere"], "data fetch mnist"),
         (&["run", "secagg-mnist", "--train-limit", "0"], "8000"),
         (&["run", "secagg-mnist", "--collaborators", "A"], "2"),

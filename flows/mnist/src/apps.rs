@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use veilflow::cli::clap::{self, Args, ValueEnum, value_parser};
 use veilflow::cli::{App, Cohort, Dataset, Fetch, FlowOf, Setup};
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Layout, Parameters, Plan, Threshold};
+use veilflow::secagg::{ClientPolicy, Layout, NumShares, Parameters, Plan, Security, Threshold};
 
 use crate::secure_aggregation_mnist::{Needed, SCALARS, secure_aggregation_mnist};
 use crate::{
@@ -79,9 +79,21 @@ fn default_min_cohort(sites: usize) -> usize {
 /// The flags of secure aggregation.
 #[derive(Args, Clone, Debug)]
 struct ProtocolOptions {
+    /// Whom it holds against: a malicious server with a third of the sites on its side, malicious:0.1 for a tenth of them, or a semi-honest server, which follows the protocol and is curious [default: malicious]
+    #[arg(long, value_name = "SETTING")]
+    security: Option<Security>,
+    /// Among how many sites each secret is shared: a count, a fraction such as 0.1, or auto for as few as are safe [default: 1.0, all of them; with secagg+ auto]
+    #[arg(long, value_name = "K")]
+    num_shares: Option<NumShares>,
     /// Sites that must reveal shares for a sum to be unmasked: a count, or a fraction such as 0.6 [default: two thirds, rounded down, and one more]
     #[arg(long, value_name = "T")]
     threshold: Option<Threshold>,
+    /// The most images that a site may have; sites with more are refused [default: the images of all sites, divided by their number]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    max_weight: Option<u64>,
+    /// Values of the update are clipped to plus and minus this [default: 8.0]
+    #[arg(long, value_name = "RANGE", allow_negative_numbers = true)]
+    clipping_range: Option<f64>,
     /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
     #[arg(long, value_name = "N")]
     min_cohort: Option<usize>,
@@ -92,27 +104,49 @@ impl ProtocolOptions {
         self.min_cohort.unwrap_or_else(|| default_min_cohort(cohort.len()))
     }
 
-    fn parameters(&self, cohort: &Cohort, max_weight: u64) -> Parameters {
-        secure::parameters(cohort.len(), max_weight)
+    /// The parameters of every round, for sites of which none has more images than said, or else than it gets of
+    /// `images`: a public number, while nobody tells its own.
+    fn parameters(&self, cohort: &Cohort, images: usize) -> Parameters {
+        let shard = images.div_ceil(cohort.len().max(1)) as u64;
+        let parameters = secure::parameters(cohort.len(), self.max_weight.unwrap_or(shard));
+        let clipping_range = self.clipping_range.unwrap_or(parameters.clipping_range());
+        parameters
+            .with_security(self.security.unwrap_or_default())
+            .with_num_shares(self.num_shares.unwrap_or_default())
             .with_reconstruction_threshold(self.threshold.unwrap_or_default())
+            .with_clipping_range(clipping_range)
             .with_min_cohort(self.min_cohort(cohort))
     }
 
-    /// The plan of every round, for sites that weigh at most `max_weight`.
-    fn plan(&self, cohort: &Cohort, max_weight: u64) -> Result<Plan> {
-        let parameters = self.parameters(cohort, max_weight);
-        Ok(parameters.plan(cohort.len(), Layout::new(SCALARS, Cnn::PARAMETERS))?)
+    /// What each site asks of a session. On one machine whoever runs the flow speaks for the sites too.
+    fn policy(&self, cohort: &Cohort) -> ClientPolicy {
+        ClientPolicy::default()
+            .with_min_cohort(self.min_cohort(cohort))
+            .with_min_security(self.security.unwrap_or_default())
     }
 
-    /// What each site asks of a session.
-    fn policy(&self, cohort: &Cohort) -> ClientPolicy {
-        secure::policy(self.min_cohort(cohort))
+    /// The flags that were given.
+    fn given(&self) -> impl Iterator<Item = &'static str> {
+        let flags = [
+            ("--security", self.security.is_some()),
+            ("--num-shares", self.num_shares.is_some()),
+            ("--threshold", self.threshold.is_some()),
+            ("--max-weight", self.max_weight.is_some()),
+            ("--clipping-range", self.clipping_range.is_some()),
+            ("--min-cohort", self.min_cohort.is_some()),
+        ];
+        flags.into_iter().filter_map(|(flag, given)| given.then_some(flag))
     }
 }
 
-/// The most images that one of the sites can have: public, while nobody says how many it has.
-fn max_weight(images: usize, cohort: &Cohort) -> u64 {
-    images.div_ceil(cohort.len().max(1)) as u64
+/// The plan of these parameters for everybody's updates and scores.
+fn plan(parameters: &Parameters, cohort: &Cohort) -> Result<Plan> {
+    Ok(parameters.plan(cohort.len(), Layout::new(SCALARS, Cnn::PARAMETERS))?)
+}
+
+/// How many sites must be in a sum.
+fn for_the_sum(plan: &Plan) -> usize {
+    plan.threshold().max(plan.min_cohort())
 }
 
 /// `veilflow run secagg-mnist`.
@@ -139,19 +173,19 @@ impl App for SecaggMnist {
 
     fn flow(options: &SecaggOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
         // The graph depends on the threshold and the minimum cohort, not on the weights.
-        let plan = options.protocol.plan(cohort, 1)?;
-        let for_the_sum = plan.threshold().max(plan.min_cohort());
-        Ok(secure_aggregation_mnist(Needed { for_the_sum, to_unmask: plan.threshold() }))
+        let plan = plan(&options.protocol.parameters(cohort, 1), cohort)?;
+        let (for_the_sum, to_unmask) = (for_the_sum(&plan), plan.threshold());
+        Ok(secure_aggregation_mnist(Needed { for_the_sum, to_unmask }))
     }
 
     fn setup(options: &SecaggOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
-        let plan = options.protocol.plan(cohort, max_weight(data.train.len(), cohort))?;
+        let plan = plan(&options.protocol.parameters(cohort, data.train.len()), cohort)?;
         let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
-        let policy = options.protocol.policy(cohort);
         let training = options.training.sites(data, cohort)?;
-        let site = move |name: &Name| Ok(secure::Site::new(training(name)?, policy));
-        Ok(Setup::new(server, options.training.rounds, site))
+        let site = move |name: &Name| Ok(secure::Site::new(training(name)?));
+        let setup = Setup::new(server, options.training.rounds, site);
+        Ok(setup.with_policy(options.protocol.policy(cohort)))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {
@@ -166,8 +200,11 @@ pub struct FedavgMnist;
 /// What the aggregator of `fedavg-mnist` sees of the sites.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Secure {
-    /// The sum of their updates: secure aggregation by SecAgg
+    /// The sum of their updates: secure aggregation by SecAgg, in which each site shares secrets with all others
     Secagg,
+    /// The same by SecAgg+, in which each shares them with few neighbours; few sites share with all
+    #[value(name = "secagg+")]
+    SecaggPlus,
     /// Each site's own update
     #[default]
     Off,
@@ -181,9 +218,6 @@ pub struct FedavgOptions {
     /// How the sites' updates are joined
     #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t)]
     secure: Secure,
-    /// With --secure: the most images that a site may have; sites with more are refused [default: the images of all sites, divided by their number]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
-    max_weight: Option<u64>,
     #[command(flatten)]
     protocol: ProtocolOptions,
 }
@@ -199,28 +233,34 @@ impl App for FedavgMnist {
 
     fn flow(options: &FedavgOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
         if options.secure == Secure::Off {
-            let ProtocolOptions { threshold, min_cohort } = options.protocol;
-            if threshold.is_some() || min_cohort.is_some() || options.max_weight.is_some() {
-                let text = "--threshold, --min-cohort and --max-weight protect nothing without --secure secagg: add it";
+            let given: Vec<_> = options.protocol.given().collect();
+            if !given.is_empty() {
+                let text =
+                    format!("without --secure secagg nothing is protected by {}: add it", given.join(", "));
                 return Err(StepError::msg(text));
             }
             return Ok(fedavg_mnist::fedavg_mnist());
         }
         // The largest weight is part of the graph here, as every parameter of the protocol is.
-        let max_weight = match options.max_weight {
-            Some(max_weight) => max_weight,
-            None => max_weight(options.training.data()?.train.len(), cohort),
+        let images = match options.protocol.max_weight {
+            Some(_) => 0,
+            None => options.training.data()?.train.len(),
         };
-        let plan = options.protocol.plan(cohort, max_weight)?;
-        let protocol = SecAgg::new(*plan.parameters()).with_policy(options.protocol.policy(cohort));
-        Ok(fedavg_mnist::fedavg_mnist_secure(protocol, plan.threshold().max(plan.min_cohort())))
+        let parameters = options.protocol.parameters(cohort, images);
+        let protocol = match options.secure {
+            Secure::SecaggPlus => SecAgg::plus(parameters),
+            _ => SecAgg::new(parameters),
+        };
+        let quorum = for_the_sum(&plan(protocol.parameters(), cohort)?);
+        Ok(fedavg_mnist::fedavg_mnist_secure(protocol, quorum))
     }
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
         let training = options.training.sites(options.training.data()?, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
-        Ok(Setup::new(server, options.training.rounds, site))
+        let setup = Setup::new(server, options.training.rounds, site);
+        Ok(setup.with_policy(options.protocol.policy(cohort)))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {

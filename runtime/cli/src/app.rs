@@ -1,6 +1,7 @@
 //! What makes a flow a command.
 
 use veilflow_engine::Resources;
+use veilflow_secagg::ClientPolicy;
 use veilflow_spec::{Flow, Message, Name, Report, Result, Tensor};
 
 use crate::cohort::Cohort;
@@ -64,6 +65,7 @@ pub struct Setup<A: App> {
     pub(crate) params: A::Params,
     pub(crate) build: Build<A::Collaborator>,
     pub(crate) resources: Option<Resources>,
+    pub(crate) policy: ClientPolicy,
 }
 
 impl<A: App> Setup<A> {
@@ -74,7 +76,14 @@ impl<A: App> Setup<A> {
         params: A::Params,
         build: impl Fn(&Name) -> Result<A::Collaborator> + Send + Sync + 'static,
     ) -> Self {
-        Self { aggregator, params, build: Box::new(build), resources: None }
+        let (build, policy) = (Box::new(build), ClientPolicy::default());
+        Self { aggregator, params, build, resources: None, policy }
+    }
+
+    /// What every site asks of a secure join, whatever the flow says; the policy's own defaults, unless it is said.
+    pub fn with_policy(mut self, policy: ClientPolicy) -> Self {
+        self.policy = policy;
+        self
     }
 
     /// What each collaborator needs while it runs a step; one processor, unless it is said.

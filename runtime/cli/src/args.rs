@@ -33,6 +33,9 @@ pub(crate) struct RunArgs {
     /// Simulates that a collaborator is gone before a step, in every round; give it again for more
     #[arg(long, value_name = "NAME@STEP", value_delimiter = ',', action = ArgAction::Append)]
     pub(crate) drop: Vec<Dropout>,
+    /// Simulates that in each round each collaborator drops out with this probability, at a random step
+    #[arg(long, value_name = "P", default_value = "0", hide_default_value = true, allow_negative_numbers = true, value_parser = probability)]
+    pub(crate) dropouts: f64,
     /// How the results are printed
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
@@ -111,6 +114,16 @@ impl FromStr for Collaborators {
         Ok(Self(names))
     }
 }
+
+/// A number from 0 to 1.
+fn probability(text: &str) -> Result<f64, InvalidProbability> {
+    text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).ok_or(InvalidProbability)
+}
+
+/// A text that says no probability.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a probability is a number from 0 to 1, such as 0.1")]
+pub(crate) struct InvalidProbability;
 
 /// A simulated dropout.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ pub(crate) type Model = Vec<(String, Tensor)>;
 /// What a run needs beside the flow and its cohort.
 pub(crate) struct Run<'a> {
     pub(crate) dropouts: Vec<(Name, String)>,
+    pub(crate) dropout_probability: f64,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) site_observer: Arc<dyn Observer>,
     /// Told how to cancel, before anything that takes time.
@@ -88,6 +89,7 @@ impl<A: App> Entry for AppEntry<A> {
         let flow = A::flow(&options, cohort).map_err(setup_error)?;
         let setup = A::setup(&options, cohort).map_err(setup_error)?;
         let mut runtime = runtime.aggregator(setup.aggregator).collaborators(cohort.names(), setup.build);
+        runtime = runtime.policy(setup.policy).dropouts(run.dropout_probability);
         if let Some(resources) = setup.resources {
             runtime = cohort.names().iter().fold(runtime, |runtime, name| runtime.resources(name, resources));
         }

@@ -36,8 +36,10 @@ pub(crate) struct Round {
     pub(crate) masked: Option<i64>,
     /// How many collaborators were lost: the flow's own count, or that of the runtime.
     pub(crate) dropped: Option<i64>,
-    /// How many inputs are in the sum that was unmasked.
+    /// How many collaborators answered when the sum was unmasked.
     pub(crate) unmasked: Option<i64>,
+    /// How many values of all inputs in the sum were outside the clipping range.
+    pub(crate) clipped: Option<i64>,
 }
 
 impl Recorder {
@@ -95,6 +97,7 @@ impl Results {
                 masked: count("masked"),
                 dropped: count("dropped").or_else(|| i64::try_from(counts.missing.len()).ok()),
                 unmasked: count("unmasked"),
+                clipped: count("clipped"),
             }
         };
         self.counts.iter().map(of).collect()

@@ -34,11 +34,14 @@ pub(crate) fn rounds(rounds: &[Round]) -> Option<String> {
         return None;
     }
     let count = |count: Option<i64>| count.map_or("—".to_owned(), |count| count.to_string());
+    let clipped = rounds.iter().any(|round| round.clipped.is_some());
+    let columns = if clipped { 5 } else { 4 };
     let rows = rounds.iter().map(|round| {
-        vec![round.round.to_string(), count(round.masked), count(round.dropped), count(round.unmasked)]
+        let counts = [round.masked, round.dropped, round.unmasked, round.clipped].map(count);
+        [round.round.to_string()].into_iter().chain(counts).take(columns).collect()
     });
-    let titles = ["Rounds", "Masked", "Dropped", "Unmasked"].map(str::to_owned).to_vec();
-    Some(outline(titles, rows, |_| true))
+    let titles = ["Rounds", "Masked", "Dropped", "Unmasked", "Clipped"].map(str::to_owned);
+    Some(outline(titles.into_iter().take(columns).collect(), rows, |_| true))
 }
 
 /// A table with a frame, a double line below its titles, and no lines between its rows.

@@ -36,6 +36,10 @@ pub fn derive_message(input: TokenStream) -> TokenStream {
 ///   The sides are constant expressions;
 /// - a number of type `f64`, or a struct of such parts that derives `Averaged`.
 ///
+/// A protocol clips all values to plus and minus one range. A tensor or an `f64` may have one of its own,
+/// `#[secure_sum(shape = [10], clipping_range = 0.5)]`: it is scaled to the protocol's range before and back after, so that
+/// what is small is rounded as finely, in proportion, as what is large.
+///
 /// The layout is the type's. A tensor of another shape is refused at its site.
 #[proc_macro_derive(SecureSum, attributes(secure_sum))]
 pub fn derive_secure_sum(input: TokenStream) -> TokenStream {

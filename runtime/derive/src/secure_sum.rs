@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Expr, Field, Member, Result, Type};
+use syn::{Data, DeriveInput, Error, Expr, ExprLit, Field, Lit, Member, Result, Type};
 
 /// What a field is to the sum.
 enum Role {
@@ -87,6 +87,8 @@ struct Summed<'a> {
     field: &'a Field,
     member: Member,
     role: Role,
+    /// `#[secure_sum(clipping_range = …)]`
+    range: Option<Expr>,
 }
 
 fn fields(input: &DeriveInput) -> Result<Vec<Summed<'_>>> {
@@ -108,7 +110,10 @@ fn fields(input: &DeriveInput) -> Result<Vec<Summed<'_>>> {
     }
     let fields = data.fields.members().zip(&data.fields);
     let fields: Vec<_> = fields
-        .map(|(member, field)| Ok(Summed { field, member, role: role(field)? }))
+        .map(|(member, field)| {
+            let (role, range) = role(field)?;
+            Ok(Summed { field, member, role, range })
+        })
         .collect::<Result<_>>()?;
     if fields.iter().all(|field| matches!(field.role, Role::Weight)) {
         let text = "there is nothing to average: add numbers (`f64`) or tensors (`#[secure_sum(shape = [10, 784])]`)";
@@ -117,16 +122,24 @@ fn fields(input: &DeriveInput) -> Result<Vec<Summed<'_>>> {
     Ok(fields)
 }
 
-fn role(field: &Field) -> Result<Role> {
-    let mut role = None;
+fn role(field: &Field) -> Result<(Role, Option<Expr>)> {
+    let (mut role, mut range) = (None, None);
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("secure_sum")) {
         attribute.parse_nested_meta(|meta| {
             let found = if meta.path.is_ident("weight") {
                 Role::Weight
             } else if meta.path.is_ident("shape") {
                 Role::Tensor(Box::new(meta.value()?.parse()?))
+            } else if meta.path.is_ident("clipping_range") {
+                let given: Expr = meta.value()?.parse()?;
+                check_range(&given)?;
+                return match range.replace(given) {
+                    Some(_) => Err(meta.error("`clipping_range` is given twice")),
+                    None => Ok(()),
+                };
             } else {
-                return Err(meta.error("expected `weight` or `shape = [10, 784]`"));
+                let text = "expected `weight`, `shape = [10, 784]` or `clipping_range = 0.5`";
+                return Err(meta.error(text));
             };
             match role.replace(found) {
                 Some(_) => Err(meta.error("a field is the weight or a tensor, and only once")),
@@ -134,7 +147,27 @@ fn role(field: &Field) -> Result<Role> {
             }
         })?;
     }
-    Ok(role.unwrap_or(Role::Averaged))
+    match (role.unwrap_or(Role::Averaged), range) {
+        (Role::Weight, Some(range)) => {
+            Err(Error::new_spanned(range, "a weight is not clipped: the protocol's `max_weight` bounds it"))
+        }
+        (role, range) => Ok((role, range)),
+    }
+}
+
+/// Refuses what is seen to be no range; of other constants the compiler finds it.
+fn check_range(range: &Expr) -> Result<()> {
+    let text = "a clipping range is a positive number that an `f32` can hold: values are clipped to plus and minus it";
+    match range {
+        Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => match number.base10_parse::<f64>() {
+            Ok(number) if number > 0.0 && number <= f64::from(f32::MAX) => Ok(()),
+            _ => Err(Error::new_spanned(range, text)),
+        },
+        Expr::Lit(_) | Expr::Unary(_) => {
+            Err(Error::new_spanned(range, format!("{text}; write it like `0.5`")))
+        }
+        _ => Ok(()),
+    }
 }
 
 struct Body {
@@ -144,21 +177,42 @@ struct Body {
 }
 
 fn body(fields: &[Summed<'_>]) -> Body {
-    let (mut layouts, mut writes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
-    for Summed { field, member, role } in fields {
+    let (mut checks, mut layouts) = (Vec::new(), Vec::new());
+    let (mut writes, mut reads) = (Vec::new(), Vec::new());
+    for Summed { field, member, role, range } in fields {
         let (kind, span) = (&field.ty, field.ty.span());
-        match role {
-            Role::Weight => reads.push(quote!(#member: total_weight)),
-            Role::Tensor(shape) => {
-                let name = match member {
-                    Member::Named(name) => name.unraw().to_string(),
-                    Member::Unnamed(index) => index.index.to_string(),
-                };
+        if let Some(range) = range {
+            checks.push(quote_spanned!(range.span()=>
+                const _: () = ::veilflow::__private::check_clipping_range(#range);
+            ));
+        }
+        let name = match member {
+            Member::Named(name) => name.unraw().to_string(),
+            Member::Unnamed(index) => index.index.to_string(),
+        };
+        match (role, range) {
+            (Role::Weight, _) => reads.push(quote!(#member: total_weight)),
+            (Role::Tensor(shape), Some(range)) => {
+                layouts.push(quote! {
+                    layout += ::veilflow::__private::SumLayout::of_tensor(&#shape).within(#range);
+                });
+                writes.push(
+                    quote_spanned!(span=> parts.tensor_within(#name, &self.#member, &#shape, #range)?;),
+                );
+                reads.push(quote_spanned!(span=> #member: means.tensor_within(&#shape, #range)?));
+            }
+            (Role::Tensor(shape), None) => {
                 layouts.push(quote!(layout += ::veilflow::__private::SumLayout::of_tensor(&#shape);));
                 writes.push(quote_spanned!(span=> parts.tensor(#name, &self.#member, &#shape)?;));
                 reads.push(quote_spanned!(span=> #member: means.tensor(&#shape)?));
             }
-            Role::Averaged => {
+            (Role::Averaged, Some(range)) => {
+                layouts
+                    .push(quote!(layout += ::veilflow::__private::SumLayout::of_scalars(1).within(#range);));
+                writes.push(quote_spanned!(span=> parts.scalar_within(self.#member, #range);));
+                reads.push(quote_spanned!(span=> #member: means.scalar_within(#range)?));
+            }
+            (Role::Averaged, None) => {
                 layouts.push(quote_spanned!(span=>
                     layout += <#kind as ::veilflow::__private::Averaged>::layout();
                 ));
@@ -173,6 +227,7 @@ fn body(fields: &[Summed<'_>]) -> Body {
     }
     Body {
         layout: quote! {
+            #(#checks)*
             let mut layout = ::veilflow::__private::SumLayout::default();
             #(#layouts)*
             layout

@@ -1,9 +1,10 @@
 //! Why a run did not end with its report.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use veilflow_spec::{InvalidFlow, InvalidName, Missing, Name, Quorum, StepError};
+use veilflow_spec::{Cause, InvalidFlow, InvalidName, Missing, Name, Quorum, StepError};
 
 /// Why a run did not end with its report.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,14 @@ pub enum RunError {
         step: String,
         /// The steps that collaborators have.
         known: Vec<String>,
+    },
+    /// A probability of simulated dropouts that is none.
+    #[error(
+        "dropouts with a probability of {probability}: it is from 0 (nobody) to 1 (everybody, in each round)"
+    )]
+    InvalidDropouts {
+        /// The probability.
+        probability: f64,
     },
     /// A participant that can never start.
     #[error(
@@ -108,6 +117,19 @@ pub enum RunError {
         /// Who is missing, and why.
         missing: Vec<Missing>,
     },
+    /// A secure session that the protocol ended: too few were left, or what came out cannot be right. Nothing of the
+    /// sum is known.
+    #[error("round {round}: the secure session ended at `{step}`: {error}.{}", missing_lines(missing))]
+    SecureSession {
+        /// The aggregator's step of the protocol.
+        step: String,
+        /// The counter of the outermost loop, from 0.
+        round: u32,
+        /// The protocol's error.
+        error: StepError,
+        /// Whom the session had lost by then, and why.
+        missing: Vec<Missing>,
+    },
     /// A step of the aggregator returned an error.
     #[error("round {round}: the aggregator's step `{step}` failed: {error}")]
     Aggregator {
@@ -156,17 +178,35 @@ impl RunError {
             RunError::NoCollaborators => "no-collaborators",
             RunError::UnknownCollaborator { .. } => "unknown-collaborator",
             RunError::UnknownStep { .. } => "unknown-step",
+            RunError::InvalidDropouts { .. } => "invalid-dropouts",
             RunError::TooFewResources { .. } => "too-few-resources",
             RunError::QuorumAboveCohort { .. } => "quorum-above-cohort",
             RunError::NobodyAddressed { .. } => "nobody-addressed",
             RunError::SecureJoin { error, .. } => error.code(),
             RunError::BelowQuorum { .. } => "below-quorum",
-            RunError::Aggregator { error, .. } => error.code(),
+            RunError::SecureSession { error, .. } | RunError::Aggregator { error, .. } => error.code(),
             RunError::AggregatorPanicked { .. } => "aggregator-panicked",
             RunError::Cancelled { .. } => StepError::CANCELLED_CODE,
             RunError::Threads(_) => "threads",
             RunError::Internal(_) => "internal",
         }
+    }
+
+    /// Who provably did not follow the protocol of a secure join, in the order of the names. Empty where nobody did, or
+    /// where the evidence does not tell one party from another.
+    pub fn culprits(&self) -> Vec<Name> {
+        let (missing, error): (&[Missing], _) = match self {
+            RunError::BelowQuorum { missing, .. } => (missing, None),
+            RunError::SecureSession { missing, error, .. } => (missing, Some(error)),
+            RunError::SecureJoin { error, .. } | RunError::Aggregator { error, .. } => (&[], Some(error)),
+            _ => (&[], None),
+        };
+        let at_fault = |missing: &&Missing| matches!(missing.cause, Cause::Refused { at_fault: true, .. });
+        let refused = missing.iter().filter(at_fault).map(|missing| missing.participant.clone());
+        let protocol = error.and_then(|error| error.get_ref().downcast_ref::<veilflow_secagg::Error>());
+        let named = protocol.map(veilflow_secagg::Error::culprits).unwrap_or_default();
+        let culprits: BTreeSet<Name> = refused.chain(named.into_iter().map(Name::from)).collect();
+        culprits.into_iter().collect()
     }
 }
 
@@ -178,6 +218,9 @@ fn list<T: std::fmt::Display>(items: &[T]) -> String {
 const LISTED: usize = 20;
 
 fn missing_lines(missing: &[Missing]) -> String {
+    if missing.is_empty() {
+        return " Nobody is missing.".to_owned();
+    }
     let mut lines = String::from(" Missing:");
     for who in missing.iter().take(LISTED) {
         // Writing to a `String` cannot fail.

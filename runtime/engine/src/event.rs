@@ -75,6 +75,20 @@ pub enum EventKind {
         /// Who, and why.
         missing: Missing,
     },
+    /// The setup of a secure join failed, while nothing was masked yet, and is started again with fresh keys among those
+    /// who are still there.
+    Restarted {
+        /// The join.
+        join: String,
+        /// The counters of the loops around it, outermost first, from 0.
+        loops: Arc<[u32]>,
+        /// Which attempt starts now; the first one was 0.
+        attempt: u32,
+        /// Whom the session has lost so far, and why.
+        missing: Vec<Missing>,
+        /// Why the attempt before failed.
+        error: String,
+    },
     /// A step reported something.
     Signal {
         /// The step.

@@ -12,15 +12,18 @@ use std::time::Instant;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
 use veilflow_spec::graph::{
-    Addressed, AggregatorNode, Block, Broadcast, Fan, Given, Hidden, Needs, Part, Payload, Secure, Value,
+    Addressed, AggregatorNode, Block, Broadcast, Fan, Given, Hidden, Needs, Part, Payload, Refused, Secure,
+    Value,
 };
-use veilflow_spec::{Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement};
+use veilflow_spec::{
+    Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement, Provided, Quorum,
+};
 
 use crate::cancel::Canceller;
 use crate::error::RunError;
 use crate::event::{EventKind, FanOrigin, Stream};
 use crate::port::{Port, Task};
-use crate::steps::{self, Ended};
+use crate::steps::{self, Ended, Surroundings};
 
 /// What a walk needs beside the graph.
 pub(crate) struct Interpreter<A, P> {
@@ -33,6 +36,8 @@ pub(crate) struct Interpreter<A, P> {
     pub(crate) canceller: Canceller,
     pub(crate) seed: u64,
     pub(crate) device: Device,
+    /// What the aggregator's place provides.
+    pub(crate) provided: Provided,
     pub(crate) loops: Vec<u32>,
     pub(crate) started: Instant,
 }
@@ -51,6 +56,10 @@ pub(crate) struct Group {
     needs: Needs,
     /// Whom it lost so far.
     lost: BTreeMap<Name, Missing>,
+    /// Whether a setup that fails now may be started again.
+    attempts_left: bool,
+    /// Asks whom the protocol left out by itself.
+    refused: Refused,
 }
 
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<Value, RunError>> + 'a>>;
@@ -121,10 +130,12 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             loops: self.loops.as_slice().into(),
         };
         let stream = Arc::clone(&self.stream);
-        let (seed, device, flag) = (self.seed, self.device, self.canceller.flag().clone());
+        let (seed, device, provided) = (self.seed, self.device, self.provided.clone());
+        let surroundings = Surroundings { seed, cpus: 1, device, provided };
+        let flag = self.canceller.flag().clone();
         let step = node.clone();
         let running = tokio::task::spawn_blocking(move || {
-            let ended = steps::run(origin, seed, (1, device), &flag, &stream, |cx| {
+            let ended = steps::run(origin, surroundings, &flag, &stream, |cx| {
                 step.step()(&mut seat.aggregator, &mut seat.hidden, value, cx)
             });
             (seat, ended)
@@ -155,11 +166,20 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let round = self.round();
         let refused = |error| RunError::SecureJoin { join: join.to_string(), round, error };
         let payloads = self.payloads(join, secure.address(value).map_err(internal)?)?;
-        let invited = payloads.len();
-        let needs = secure.needs(invited).map_err(refused)?;
-        let (message, opening) = secure.open(payloads).map_err(refused)?;
-        self.group = Some(Group { message, invited, needs, lost: BTreeMap::new() });
-        let sum = self.walk(secure.blocks(), opening).await;
+        let invited: Vec<Name> = payloads.keys().cloned().collect();
+        let needs = secure.needs(invited.len()).map_err(refused)?;
+        let message = secure.message(payloads).map_err(refused)?;
+        // Computed before anything is sent, as a message that cannot be encoded would fail at every site.
+        message.digest().map_err(refused)?;
+        self.group = Some(Group {
+            message,
+            invited: invited.len(),
+            needs,
+            lost: BTreeMap::new(),
+            attempts_left: secure.attempts() > 1,
+            refused: Arc::clone(secure.refused()),
+        });
+        let sum = self.session(secure, invited).await;
         // However it ended, nothing of the session is left behind.
         self.group = None;
         self.port.close(secure.close_client());
@@ -167,6 +187,79 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             secure.close_server()(&mut seat.hidden);
         }
         self.step(secure.join(), sum?).await
+    }
+
+    /// Runs a secure join's setup until it succeeds, as often as it may be started, and then the rest: once.
+    async fn session<C: Send + 'static>(
+        &mut self,
+        secure: &Secure<A, C>,
+        mut invited: Vec<Name>,
+    ) -> Result<Value, RunError>
+    where
+        P: Port<C>,
+    {
+        let mut attempt = 0;
+        let inputs = loop {
+            let Some(group) = &self.group else { return Err(no_group()) };
+            let missing = group.lost.values().cloned().collect();
+            let opening = secure.opening(&group.message, invited.clone(), attempt, missing);
+            let error = match self.walk(secure.setup(), opening.map_err(internal)?).await {
+                Ok(inputs) => break inputs,
+                Err(error) => self.ended(error),
+            };
+            attempt += 1;
+            if !self.may_start_again(secure, &mut invited, attempt, &error) {
+                return Err(error);
+            }
+            self.port.close(secure.close_client());
+            let Some(group) = &self.group else { return Err(no_group()) };
+            self.stream.emit(|| EventKind::Restarted {
+                join: secure.join().info().name.to_string(),
+                loops: self.loops.as_slice().into(),
+                attempt,
+                missing: group.lost.values().cloned().collect(),
+                error: error.to_string(),
+            });
+        };
+        self.walk(secure.rounds(), inputs).await.map_err(|error| self.ended(error))
+    }
+
+    /// Whether a setup that failed may be started again: somebody was lost, for otherwise it would fail again, and
+    /// enough are left. `invited` are then those.
+    fn may_start_again<C>(
+        &mut self,
+        secure: &Secure<A, C>,
+        invited: &mut Vec<Name>,
+        attempt: u32,
+        error: &RunError,
+    ) -> bool {
+        let Some(group) = &mut self.group else { return false };
+        let failed = matches!(error, RunError::BelowQuorum { .. } | RunError::SecureSession { .. });
+        let before = invited.len();
+        invited.retain(|name| !group.lost.contains_key(name));
+        let quorum = quorum(secure).of(group.invited);
+        if !failed || attempt >= secure.attempts() || invited.len() == before || invited.len() < quorum {
+            return false;
+        }
+        match secure.needs(invited.len()) {
+            Ok(needs) if needs.inputs <= invited.len() => {
+                group.needs = needs;
+                group.attempts_left = attempt + 1 < secure.attempts();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What ended a secure session: with the aggregator's error, those are named whom it had lost by then.
+    fn ended(&self, error: RunError) -> RunError {
+        match (error, &self.group) {
+            (RunError::Aggregator { step, round, error }, Some(group)) => {
+                let missing = group.lost.values().cloned().collect();
+                RunError::SecureSession { step, round, error, missing }
+            }
+            (error, _) => error,
+        }
     }
 
     /// How many of `addressed` must come back.
@@ -207,7 +300,10 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             needed,
         });
         let nobody_waits = self.canceller.flag().child();
-        let mut answers = Answers { needed, pending: addressed, ..Answers::default() };
+        // Among whom a setup can be started again is only known when all have answered.
+        let to_the_end =
+            fan.part() == Part::Setup && self.group.as_ref().is_some_and(|group| group.attempts_left);
+        let mut answers = Answers { needed, to_the_end, pending: addressed, ..Answers::default() };
         let complete = self.collect(fan, &origin, payloads, &nobody_waits, &mut answers).await;
         // Whoever still works is told that nobody waits for it.
         nobody_waits.cancel();
@@ -235,7 +331,12 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         }
         let missing = answers.missing.into_values().collect();
         let inputs = fan.gather(answers.arrived, missing).map_err(internal)?;
-        self.step(fan.join(), inputs).await
+        let joined = self.step(fan.join(), inputs).await;
+        if let (Some(group), Some(seat)) = (&mut self.group, &self.aggregator) {
+            let refused = (group.refused)(&seat.hidden).into_iter();
+            group.lost.extend(refused.map(|missing| (missing.participant.clone(), missing)));
+        }
+        joined
     }
 
     /// Waits for those addressed: until all have answered, the quorum is out of reach, or the deadline has
@@ -274,7 +375,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         };
         let mut deadline = std::pin::pin!(deadline);
         let mut cancelled = std::pin::pin!(self.canceller.cancelled());
-        while answers.can_still_meet_quorum() {
+        while answers.are_worth_waiting_for() {
             tokio::select! {
                 answer = running.next() => {
                     let Some((name, result)) = answer else { break };
@@ -349,12 +450,27 @@ struct Answers {
     missing: BTreeMap<Name, Missing>,
     pending: usize,
     needed: usize,
+    /// Whether all are waited for, although the quorum is out of reach.
+    to_the_end: bool,
 }
 
 impl Answers {
-    fn can_still_meet_quorum(&self) -> bool {
-        self.arrived.len() + self.pending >= self.needed
+    fn are_worth_waiting_for(&self) -> bool {
+        self.to_the_end || self.arrived.len() + self.pending >= self.needed
     }
+}
+
+/// The quorum of a secure join, which all of its exchanges have.
+fn quorum<A, C>(secure: &Secure<A, C>) -> Quorum {
+    match secure.rounds().first() {
+        Some(Block::Fan(fan)) => fan.quorum(),
+        // A builder puts the fan-out there in which the inputs are made.
+        _ => Quorum::ALL,
+    }
+}
+
+fn no_group() -> RunError {
+    RunError::Internal("a secure join without its state".to_owned())
 }
 
 fn internal(error: veilflow_spec::StepError) -> RunError {

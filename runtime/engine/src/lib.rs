@@ -24,5 +24,8 @@ pub use cancel::Canceller;
 pub use error::RunError;
 pub use event::{Event, EventKind, FanOrigin, Observer};
 pub use local::{LocalRuntime, Resources};
-pub use secure::{SecAgg, SecAggClient, SecAggServer, messages as secagg_messages};
+pub use secure::{
+    SecAgg, SecAggClient, SecAggServer, SecureAggregator, SecureSite, SiteIdentity, SiteJournal,
+    messages as secagg_messages,
+};
 pub use steps::silence_step_panics;

@@ -7,9 +7,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use veilflow_spec::graph::Value;
-use veilflow_spec::{Cancellation, Context, Device, Origin, Result, SignalSink, StepError};
+use veilflow_spec::{Cancellation, Context, Device, Origin, Provided, Result, SignalSink, StepError};
 
 use crate::event::{EventKind, Stream};
+
+/// What a step is given beside its participant and its input.
+pub(crate) struct Surroundings {
+    pub(crate) seed: u64,
+    pub(crate) cpus: usize,
+    pub(crate) device: Device,
+    pub(crate) provided: Provided,
+}
 
 /// How a step ended, if not with its output.
 pub(crate) enum Ended {
@@ -35,8 +43,7 @@ pub fn silence_step_panics() {
 /// Runs a step and tells the stream.
 pub(crate) fn run(
     origin: Origin,
-    seed: u64,
-    allowed: (usize, Device),
+    surroundings: Surroundings,
     cancellation: &Cancellation,
     stream: &Arc<Stream>,
     step: impl FnOnce(&Context) -> Result<Value>,
@@ -45,7 +52,8 @@ pub(crate) fn run(
     stream.emit_at(placement, || EventKind::StepStarted { origin: origin.clone() });
     let started = Instant::now();
     let sink = Arc::clone(stream) as Arc<dyn SignalSink>;
-    let cx = Context::new(origin, seed, allowed, cancellation.clone(), sink);
+    let Surroundings { seed, cpus, device, provided } = surroundings;
+    let cx = Context::new(origin, seed, (cpus, device), cancellation.clone(), sink).with_provided(provided);
     IN_STEP.set(true);
     // A participant whose step panicked is missing for this fan-out; whoever owns its state decides whether
     // it can be used again.

@@ -114,7 +114,7 @@ fn session(clients: usize, vector: &[f32]) -> Aggregate {
     let (mut server, survivors) = server.announce(model).unwrap();
     let mut confirmed = Vec::new();
     for (name, client) in names.iter().zip(masked) {
-        let (client, message) = client.check_consistency(&survivors).unwrap();
+        let (client, message) = client.check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
         server.receive(name, message).unwrap();
         confirmed.push(client);
     }

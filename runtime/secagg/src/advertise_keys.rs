@@ -4,6 +4,8 @@
 //! Against a malicious server the keys are signed with the client's identity key, and every client verifies every
 //! signature of the roster against the identities that it pins itself (`SECURITY.md`, row 4).
 
+#[cfg(test)]
+use crate::defences::{Defence, stands};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -105,6 +107,7 @@ impl Client {
     /// # Errors
     ///
     /// [`SessionNotNewer`](Error::SessionNotNewer) for a session that this site already began, or an older one;
+    /// [`TooManyRounds`](Error::TooManyRounds) when the policy allows no more;
     /// [`IdentityRequired`](Error::IdentityRequired) when the plan asks for signatures and there is no key.
     pub fn advertise_keys<J: InputJournal + ?Sized>(
         &self,
@@ -115,8 +118,14 @@ impl Client {
         if let Some(cost) = self.plan.privacy_cost(1) {
             journal::check_budget(journal, &self.policy, &cost)?;
         }
-        journal::begin(journal, &session)?;
+        let fixed = journal::begin(journal, &self.policy, &session)?;
         let (sealing, masking) = (PrivateKey::generate()?, PrivateKey::generate()?);
+        #[cfg(test)]
+        let (sealing, masking) = if stands(Defence::FreshKeys) {
+            (sealing, masking)
+        } else {
+            ["sealing", "masking"].map(|role| PrivateKey::used_again(&self.name, role)).into()
+        };
         let randomness = Randomness::generate()?;
         let commitment = randomness.commitment(&session, &self.name);
         let plan = self.plan.digest();
@@ -137,6 +146,7 @@ impl Client {
             policy: self.policy,
             colluders: self.colluders(identity),
             identity: identity.cloned(),
+            fixed,
         };
         let advertised = message.clone();
         Ok((FreezeRosterClient { site, sealing, masking, randomness, advertised }, message))

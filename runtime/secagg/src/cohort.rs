@@ -6,6 +6,7 @@ use crate::{
     defences::{Defence, stands},
     error::{Error, Stage},
     identity::{Identities, Identity},
+    known_cohorts::{KnownCohort, check_same},
     plan::Plan,
     policy::ClientPolicy,
     roster::Roster,
@@ -23,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) identity: Option<Identity>,
     /// How many of any roster may work for the server, by this site's own count.
     pub(crate) colluders: usize,
+    /// The cohort that this site insists on.
+    pub(crate) fixed: Option<KnownCohort>,
 }
 
 impl Site {
@@ -44,6 +47,15 @@ impl Site {
             required,
             threshold: self.plan.threshold(),
         })
+    }
+
+    /// Whether those who are left are still the cohort that this site insists on, so that it stops before its input is
+    /// masked (`SECURITY.md`, row 18). What counts in the end is who is in the sum.
+    pub(crate) fn check_fixed<'a>(&self, members: impl Iterator<Item = &'a String>) -> Result<(), Error> {
+        match self.fixed.as_ref().filter(|_| stands(Defence::CohortDifference)) {
+            Some(first) => check_same(first, &members.cloned().collect()),
+            None => Ok(()),
+        }
     }
 
     /// The plan's threshold and the strictest of the smallest cohorts: the plan's, the policy's, and two more than may

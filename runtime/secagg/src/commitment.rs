@@ -21,6 +21,7 @@ use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     error::Error,
+    random::Generator,
     sealing::Purpose,
     session::Session,
     shamir::Share,
@@ -61,7 +62,7 @@ impl Opening {
     /// With a fresh nonce, from the operating system.
     pub(crate) fn new(share: Share) -> Result<Self, Error> {
         let mut nonce = Zeroizing::new([0; 32]);
-        rand::rngs::SysRng.try_fill_bytes(nonce.as_mut()).map_err(|_| Error::NoEntropy)?;
+        Generator.try_fill_bytes(nonce.as_mut()).map_err(|_| Error::NoEntropy)?;
         Ok(Self { share, nonce })
     }
 

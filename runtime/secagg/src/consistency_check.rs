@@ -19,6 +19,8 @@ use crate::{
     derive::Binding,
     error::{Error, SERVER, Stage},
     identity::{Signature, Signed},
+    journal::InputJournal,
+    known_cohorts,
     receive_shares::HeldShares,
     redacted::redacted_debug,
     roster::Roster,
@@ -51,16 +53,18 @@ pub struct ConsistencyCheckClient {
 redacted_debug!(ConsistencyCheckClient, site.session);
 
 impl ConsistencyCheckClient {
-    /// Checks the survivors, and signs them.
+    /// Checks the survivors, and signs them. Before the message exists, the journal holds this cohort, where the policy
+    /// sets a limit on cohorts (`SECURITY.md`, row 18).
     ///
     /// # Errors
     ///
-    /// When this client is not a survivor, when somebody unknown is one, or when too few are left; under
-    /// [`Privacy`](crate::Privacy) also when these are too few for the noise that the plan promises
-    /// ([`TooLittleNoise`](Error::TooLittleNoise)).
-    pub fn check_consistency(
+    /// When this client is not a survivor, when somebody unknown is one, when too few are left, also for the noise that the
+    /// plan promises ([`TooLittleNoise`](Error::TooLittleNoise)), or when the policy refuses the sum for what it tells
+    /// together with an earlier one.
+    pub fn check_consistency<J: InputJournal + ?Sized>(
         self,
         message: &SurvivorsMessage,
+        journal: &mut J,
     ) -> Result<(UnmaskClient, ConsistencyCheckMessage), Error> {
         let Self { site, roster, binding, own_seed_share, held } = self;
         site.session.check(SERVER, &message.session)?;
@@ -86,6 +90,7 @@ impl ConsistencyCheckClient {
         let neighbours = roster.neighbours(&site.name).into_iter().map(|(name, _)| name);
         check_holders(Stage::MaskedInput, &site.plan, neighbours, |name| survivors.contains(name))?;
 
+        known_cohorts::confirm(journal, &site, survivors)?;
         let statement = statement(&site.session, survivors, &binding);
         let signature = site.identity.as_ref().map(|identity| identity.sign(&statement));
         let message = ConsistencyCheckMessage { session: site.session, signature };

@@ -17,14 +17,29 @@ pub(crate) enum Defence {
     CommittedRandomness,
     /// Row 6: the journal of masked inputs.
     Journal,
+    /// Row 7: keys are fresh in each session.
+    #[cfg(test)]
+    FreshKeys,
+    /// Row 7: everything is bound to its session.
+    SessionBinding,
     /// Row 8: plans whose sum fits the modulus.
     NoOverflow,
+    /// Row 9: inputs within the plan's bounds.
+    InputBounds,
     /// Row 10: the smallest cohort that a site accepts.
     SmallestCohort,
+    /// Row 11: the weight and the scalars are masked.
+    MaskedCounts,
     /// Row 12: the mask of a client's own.
     SelfMask,
     /// Row 13: shares are committed to.
     Openings,
+    /// Row 13: shares are checked when they come.
+    CheckedOnReceipt,
+    /// Row 14: a threshold's worth of shares.
+    Threshold,
+    /// Row 18: cohorts that are equal or far apart.
+    CohortDifference,
 }
 
 #[cfg(not(test))]

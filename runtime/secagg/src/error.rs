@@ -331,6 +331,38 @@ pub enum Error {
         /// The one offered.
         got: Session,
     },
+    /// As many rounds as the policy allows are over.
+    #[error("this site's policy allows {max} rounds, and it took part in as many; raise max-rounds, or stop")]
+    TooManyRounds {
+        /// The policy's number.
+        max: u64,
+    },
+    /// Two sums that this site takes part in would differ by a few members only, and tell theirs.
+    #[error(
+        "this cohort and that of session {earlier} differ by {}; this site's policy asks for no difference or at least \
+         {minimum}. It gave no share; go on with the same participants, or with quite others", list(.differing)
+    )]
+    CohortDifferenceTooSmall {
+        /// The session of the other sum.
+        earlier: Box<Session>,
+        /// The smallest accepted difference.
+        minimum: usize,
+        /// Who is in one of the two only.
+        differing: Vec<String>,
+    },
+    /// The policy asks for one cohort in all rounds, and this is another one.
+    #[error(
+        "this is not the cohort of session {first}, on which this site's policy insists; missing: {}; new: {}. \
+         Go on with exactly those", list(.missing), list(.unexpected)
+    )]
+    CohortChanged {
+        /// The session of the first sum.
+        first: Box<Session>,
+        /// Who was in it and is not now.
+        missing: Vec<String>,
+        /// Who is now and was not.
+        unexpected: Vec<String>,
+    },
     /// This input was masked before; masking it twice would let a server subtract two sums.
     #[error(
         "input {input} was already masked in session {first} and will not be masked in {now}; \
@@ -513,6 +545,9 @@ impl Error {
             Self::OwnKeysReplaced { .. } => "own-keys-replaced",
             Self::NoEntropy => "no-entropy",
             Self::SessionNotNewer { .. } => "session-not-newer",
+            Self::TooManyRounds { .. } => "too-many-rounds",
+            Self::CohortDifferenceTooSmall { .. } => "cohort-difference-too-small",
+            Self::CohortChanged { .. } => "cohort-changed",
             Self::InputAlreadyMasked { .. } => "input-already-masked",
             Self::JournalUnavailable { .. } => "journal-unavailable",
             Self::Input(error) => error.code(),
@@ -572,6 +607,9 @@ impl Error {
             | Self::OwnKeysReplaced { .. }
             | Self::NoEntropy
             | Self::SessionNotNewer { .. }
+            | Self::TooManyRounds { .. }
+            | Self::CohortDifferenceTooSmall { .. }
+            | Self::CohortChanged { .. }
             | Self::InputAlreadyMasked { .. }
             | Self::JournalUnavailable { .. }
             | Self::Input(_)

@@ -25,6 +25,7 @@ use crate::{
     identity::{Signature, Signed},
     keys::PrivateKey,
     plan::Plan,
+    random::Generator,
     redacted::redacted_debug,
     roster::{Member, Roster, RosterMessage},
     session::Session,
@@ -45,7 +46,7 @@ pub(crate) struct Randomness([u8; 32]);
 impl Randomness {
     pub(crate) fn generate() -> Result<Self, Error> {
         let mut bytes = [0; 32];
-        rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|_| Error::NoEntropy)?;
+        Generator.try_fill_bytes(&mut bytes).map_err(|_| Error::NoEntropy)?;
         Ok(Self(bytes))
     }
 
@@ -90,6 +91,7 @@ impl FreezeRosterClient {
         own_entry(&site, &advertised, &roster)?;
         site.check_adversaries(&roster)?;
         site.check_size(STAGE, roster.len(), std::iter::empty())?;
+        site.check_fixed(roster.names())?;
         let statement = statement(&site.session, &roster);
         let message = FreezeRosterMessage {
             session: site.session,
@@ -179,6 +181,7 @@ pub(crate) fn check_frozen(
     }
     let left = missing(roster.names(), &message.reveals);
     site.check_size(STAGE, message.reveals.len(), left.iter().copied())?;
+    site.check_fixed(message.reveals.keys())?;
     if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > REDRAWS {
         let missing = left.into_iter().cloned().collect();
         return Err(Error::TooManyWithheld { missing });

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::{
     defences::{Defence, stands},
     error::{Error, Stage},
+    random::Generator,
     transcript::Transcript,
 };
 
@@ -32,7 +33,9 @@ pub struct IdentityKey(SigningKey);
 impl IdentityKey {
     /// A fresh key, from the operating system's generator.
     pub fn generate() -> Result<Self, Error> {
-        p256::SecretKey::try_generate().map(|key| Self(key.into())).map_err(|_| Error::NoEntropy)
+        p256::SecretKey::try_generate_from_rng(&mut Generator)
+            .map(|key| Self(key.into()))
+            .map_err(|_| Error::NoEntropy)
     }
 
     /// A key that the site keeps; `None` where the bytes are no scalar of the curve's order, or zero.

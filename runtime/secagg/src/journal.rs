@@ -1,20 +1,29 @@
-//! What a site remembers between sessions, so that no server can have one input summed twice (`SECURITY.md`, row 6).
+//! What a site remembers between sessions, so that no server can have one input summed twice (`SECURITY.md`, row 6) or
+//! subtract two sums (row 18), and so that a site stops after as many rounds as it agreed to.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use crate::{
     defences::{Defence, stands},
     digest::InputId,
     error::Error,
+    known_cohorts::KnownCohort,
     policy::ClientPolicy,
     privacy::{PrivacyAccountant, PrivacyCost},
     session::Session,
 };
 
-/// A site's memory of the sessions it began and the inputs it masked. One per site, kept for as long as the site's
-/// data may be trained on; a durable site writes it to disk before each call returns.
+/// A site's memory of the sessions it began, the inputs it masked and the cohorts it was in. One per site, kept for as
+/// long as the site's data may be trained on; a durable site writes it to disk before each call returns.
 ///
-/// Each method returns what was there **before** it wrote, and writes in the same transaction.
+/// **The journal is the scope of a policy's limits**: everything in one journal is compared and counted, whatever ids a
+/// server gives to its sessions. One session at a time uses it.
+///
+/// [`begin`](Self::begin) and [`record`](Self::record) return what was there **before** they wrote, and write in the
+/// same transaction.
 pub trait InputJournal {
     /// Records that `session` began, unless a later one with its id is on record.
     /// Returns the latest session with this id before the call.
@@ -23,16 +32,21 @@ pub trait InputJournal {
     /// Records that `input` is masked in `session`. Returns the sessions it was masked in before, oldest first.
     fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>>;
 
-    /// What this site has spent in privacy. A journal that keeps no account has no site take part under
-    /// [`Privacy`](crate::Privacy).
-    fn spent(&self) -> io::Result<PrivacyAccountant> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
+    /// In how many sessions an input was masked.
+    fn rounds(&mut self) -> io::Result<u64>;
+
+    /// Records whose inputs are in a sum that this site took part in. A cohort that is on record already may be left
+    /// out. Called only where the policy sets a limit on cohorts.
+    fn confirm(&mut self, cohort: &KnownCohort) -> io::Result<()>;
+
+    /// The cohorts on record, the first one first.
+    fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>>;
+
+    /// What this site has spent in privacy.
+    fn spent(&mut self) -> io::Result<PrivacyAccountant>;
 
     /// Adds what `session` costs. It is called before the masked input exists, whether the session ends well or not.
-    fn charge(&mut self, _session: &Session, _cost: &PrivacyCost) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
+    fn charge(&mut self, session: &Session, cost: &PrivacyCost) -> io::Result<()>;
 }
 
 /// A journal that lasts as long as the process: for tests, simulation, and sites that never restart within a run.
@@ -40,6 +54,8 @@ pub trait InputJournal {
 pub struct MemoryJournal {
     latest: BTreeMap<[u8; 32], Session>,
     masked: BTreeMap<InputId, Vec<Session>>,
+    sessions: BTreeSet<Session>,
+    cohorts: Vec<KnownCohort>,
     spent: PrivacyAccountant,
 }
 
@@ -70,10 +86,26 @@ impl InputJournal for MemoryJournal {
         if !sessions.contains(session) {
             sessions.push(*session);
         }
+        self.sessions.insert(*session);
         Ok(before)
     }
 
-    fn spent(&self) -> io::Result<PrivacyAccountant> {
+    fn rounds(&mut self) -> io::Result<u64> {
+        Ok(self.sessions.len() as u64)
+    }
+
+    fn confirm(&mut self, cohort: &KnownCohort) -> io::Result<()> {
+        if !self.cohorts.iter().any(|known| known.members == cohort.members) {
+            self.cohorts.push(cohort.clone());
+        }
+        Ok(())
+    }
+
+    fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
+        Ok(self.cohorts.clone())
+    }
+
+    fn spent(&mut self) -> io::Result<PrivacyAccountant> {
         Ok(self.spent)
     }
 
@@ -83,12 +115,28 @@ impl InputJournal for MemoryJournal {
     }
 }
 
-/// Takes part in `session`, if it is newer than every session of its id before.
-pub(crate) fn begin<J: InputJournal + ?Sized>(journal: &mut J, session: &Session) -> Result<(), Error> {
+/// Takes part in `session`, if it is newer than every session of its id before, and not one too many. Returns the
+/// cohort that this site insists on, where it does.
+pub(crate) fn begin<J: InputJournal + ?Sized>(
+    journal: &mut J,
+    policy: &ClientPolicy,
+    session: &Session,
+) -> Result<Option<KnownCohort>, Error> {
+    check_rounds(journal, policy)?;
     match journal.begin(session).map_err(unavailable)? {
-        Some(last) if last >= *session => Err(Error::SessionNotNewer { last, got: *session }),
-        _ => Ok(()),
+        Some(last) if last >= *session => return Err(Error::SessionNotNewer { last, got: *session }),
+        _ => {}
     }
+    if !policy.fixed_cohort() {
+        return Ok(None);
+    }
+    Ok(journal.cohorts().map_err(unavailable)?.into_iter().next())
+}
+
+/// Counted are masked inputs: a session that failed before tells nothing.
+fn check_rounds<J: InputJournal + ?Sized>(journal: &mut J, policy: &ClientPolicy) -> Result<(), Error> {
+    let Some(max) = policy.max_rounds() else { return Ok(()) };
+    if journal.rounds().map_err(unavailable)? >= max { Err(Error::TooManyRounds { max }) } else { Ok(()) }
 }
 
 /// Takes note that `input` is about to be masked, if the policy allows it.
@@ -98,6 +146,8 @@ pub(crate) fn record<J: InputJournal + ?Sized>(
     input: &InputId,
     session: &Session,
 ) -> Result<(), Error> {
+    // Again: between its keys and its input a site may have taken part in another session.
+    check_rounds(journal, policy)?;
     let before = journal.record(input, session).map_err(unavailable)?;
     // Never twice in one session, whatever the policy: a retransmission is the stored bytes, not a new message.
     let refused = before.iter().find(|earlier| !policy.allow_remasking() || *earlier == session);
@@ -111,7 +161,7 @@ pub(crate) fn record<J: InputJournal + ?Sized>(
 
 /// Whether the site's budget has room for one more session of this cost.
 pub(crate) fn check_budget<J: InputJournal + ?Sized>(
-    journal: &J,
+    journal: &mut J,
     policy: &ClientPolicy,
     cost: &PrivacyCost,
 ) -> Result<(), Error> {
@@ -133,7 +183,7 @@ pub(crate) fn charge<J: InputJournal + ?Sized>(
     journal.charge(session, cost).map_err(unavailable)
 }
 
-fn unavailable(error: io::Error) -> Error {
+pub(crate) fn unavailable(error: io::Error) -> Error {
     Error::JournalUnavailable { kind: error.kind() }
 }
 
@@ -146,15 +196,16 @@ mod tests {
     #[test]
     fn row_06_attempts_are_monotonic() {
         let mut journal = MemoryJournal::new();
+        let mut begin = |session: &Session| begin(&mut journal, &ClientPolicy::default(), session);
         let first = Session::new(SESSION, 1);
-        begin(&mut journal, &first).unwrap();
-        assert_eq!(begin(&mut journal, &first), Err(Error::SessionNotNewer { last: first, got: first }));
+        begin(&first).unwrap();
+        assert_eq!(begin(&first), Err(Error::SessionNotNewer { last: first, got: first }));
         let second = first.next_attempt().unwrap();
-        begin(&mut journal, &second).unwrap();
-        assert_eq!(begin(&mut journal, &first), Err(Error::SessionNotNewer { last: second, got: first }));
+        begin(&second).unwrap();
+        assert_eq!(begin(&first), Err(Error::SessionNotNewer { last: second, got: first }));
         let older = Session::new(SESSION, 0).with_attempt(9);
-        assert_eq!(begin(&mut journal, &older), Err(Error::SessionNotNewer { last: second, got: older }));
-        begin(&mut journal, &Session::new([2; 32], 0)).unwrap();
+        assert_eq!(begin(&older), Err(Error::SessionNotNewer { last: second, got: older }));
+        begin(&Session::new([2; 32], 0)).unwrap();
     }
 
     #[test]
@@ -179,15 +230,15 @@ mod tests {
         // ε of 0.005 is 0.43, of 0.01 0.62, and of 0.015 0.76.
         let policy = ClientPolicy::default().with_max_epsilon(0.7);
         for _ in 0..2 {
-            check_budget(&journal, &policy, &cost).unwrap();
+            check_budget(&mut journal, &policy, &cost).unwrap();
             charge(&mut journal, &session, &cost).unwrap();
         }
-        let error = check_budget(&journal, &policy, &cost).unwrap_err();
+        let error = check_budget(&mut journal, &policy, &cost).unwrap_err();
         let Error::PrivacyBudgetSpent { max, epsilon, delta } = error else { panic!("{error}") };
         assert_eq!((max, delta), (0.7, 1e-6));
         assert!(epsilon > 0.7 && epsilon < 0.8, "{epsilon}");
         assert_eq!((journal.privacy().sessions(), journal.privacy().rho()), (2, 0.01));
-        check_budget(&journal, &ClientPolicy::default(), &cost).unwrap();
+        check_budget(&mut journal, &ClientPolicy::default(), &cost).unwrap();
     }
 
     #[test]
@@ -200,16 +251,49 @@ mod tests {
             fn record(&mut self, _: &InputId, _: &Session) -> io::Result<Vec<Session>> {
                 Err(io::ErrorKind::StorageFull.into())
             }
+            fn rounds(&mut self) -> io::Result<u64> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn confirm(&mut self, _: &KnownCohort) -> io::Result<()> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn spent(&mut self) -> io::Result<PrivacyAccountant> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn charge(&mut self, _: &Session, _: &PrivacyCost) -> io::Result<()> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
         }
-        let session = Session::new(SESSION, 1);
-        let error = Err(Error::JournalUnavailable { kind: io::ErrorKind::StorageFull });
-        assert_eq!(begin(&mut Broken, &session), error);
+        let (session, policy) = (Session::new(SESSION, 1), ClientPolicy::default());
+        let error = Error::JournalUnavailable { kind: io::ErrorKind::StorageFull };
+        assert_eq!(begin(&mut Broken, &policy, &session), Err(error.clone()));
         let input = InputId::from_bytes([0; 32]);
-        assert_eq!(record(&mut Broken, &ClientPolicy::default(), &input, &session), error);
-        // It keeps no account either, and says so.
-        let error = Error::JournalUnavailable { kind: io::ErrorKind::Unsupported };
+        assert_eq!(record(&mut Broken, &policy, &input, &session), Err(error.clone()));
         let cost = PrivacyCost::new(0.0, 1e-6);
-        assert_eq!(check_budget(&Broken, &ClientPolicy::default(), &cost), Err(error.clone()));
+        assert_eq!(check_budget(&mut Broken, &policy, &cost), Err(error.clone()));
         assert_eq!(charge(&mut Broken, &session, &cost), Err(error));
+    }
+
+    /// A server that names its sessions anew gets no more of them.
+    #[test]
+    fn a_site_takes_part_in_as_many_rounds_as_its_policy_says() {
+        let (mut journal, two) = (MemoryJournal::new(), ClientPolicy::default().with_max_rounds(Some(2)));
+        let id = |round: u8| (InputId::from_bytes([round; 32]), Session::new([round; 32], 0));
+        for round in 1..=2 {
+            let (input, session) = id(round);
+            // An attempt that masks nothing is not counted.
+            begin(&mut journal, &two, &session).unwrap();
+            begin(&mut journal, &two, &session.with_attempt(1)).unwrap();
+            record(&mut journal, &two, &input, &session.with_attempt(1)).unwrap();
+        }
+        let (input, session) = id(3);
+        let refused = Error::TooManyRounds { max: 2 };
+        assert_eq!(begin(&mut journal, &two, &session), Err(refused.clone()));
+        assert_eq!(record(&mut journal, &two, &input, &session), Err(refused));
+        begin(&mut journal, &ClientPolicy::default(), &session).unwrap();
+        record(&mut journal, &two.with_max_rounds(None), &input, &session).unwrap();
     }
 }

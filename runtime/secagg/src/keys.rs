@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::{error::Error, random::Generator};
 
 /// A public key as it travels: a compressed SEC 1 point, 33 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -68,7 +68,14 @@ pub(crate) struct PrivateKey(p256::SecretKey);
 impl PrivateKey {
     /// A fresh key, from the operating system's generator.
     pub(crate) fn generate() -> Result<Self, Error> {
-        p256::SecretKey::try_generate().map(Self).map_err(|_| Error::NoEntropy)
+        p256::SecretKey::try_generate_from_rng(&mut Generator).map(Self).map_err(|_| Error::NoEntropy)
+    }
+
+    /// The key of a site that makes its keys once.
+    #[cfg(test)]
+    pub(crate) fn used_again(owner: &str, role: &str) -> Self {
+        let bytes = crate::transcript::Transcript::new(role).text(owner).hash();
+        Self::from_bytes(&bytes).unwrap()
     }
 
     /// `None` where the bytes are no scalar of the curve's order, or zero.

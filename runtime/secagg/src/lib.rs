@@ -39,9 +39,10 @@
 //! what the sum tells about one client is bounded too, for the server and for whoever sees the sum later. The plan tells
 //! the cost in (ε, δ) in advance ([`Plan::privacy_cost`]), and each site's journal adds up what it has spent.
 //!
-//! # What it defends against, and what not yet
+//! # What it defends against
 //!
-//! Numbers are the rows of `SECURITY.md`. Under [`Security::SemiHonest`] the server is assumed to follow the protocol and
+//! Numbers are the rows of the project's `SECURITY.md`, which names the test of each, the assumptions, and what is *not*
+//! defended. Under [`Security::SemiHonest`] the server is assumed to follow the protocol and
 //! to be curious, and up to t − 1 clients may tell it all they know; under [`Security::Malicious`] it does anything, and
 //! a part of the enrolled participants helps it.
 //!
@@ -53,10 +54,7 @@
 //! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
 //! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
 //! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
-//! sum).
-//!
-//! Not yet: 18 (differences of cohorts over
-//! rounds).
+//! sum), 18 (limits on the differences of cohorts over rounds, where a site's [`ClientPolicy`] sets them).
 //!
 //! # Three clients in one process
 //!
@@ -119,8 +117,8 @@
 //!
 //! // Round 3: was everybody told the same?
 //! let mut confirmed = Vec::new();
-//! for (name, client) in masked {
-//!     let (client, message) = client.check_consistency(&survivors)?;
+//! for ((name, client), journal) in masked.into_iter().zip(&mut journals) {
+//!     let (client, message) = client.check_consistency(&survivors, journal)?;
 //!     server.receive(name, message)?;
 //!     confirmed.push((name, client));
 //! }
@@ -209,6 +207,7 @@ mod graph;
 mod identity;
 mod journal;
 mod keys;
+mod known_cohorts;
 mod mask;
 mod masked_input;
 mod parallel;
@@ -217,6 +216,7 @@ mod plan;
 mod policy;
 mod privacy;
 mod quantize;
+mod random;
 mod receive_shares;
 mod redacted;
 mod roster;
@@ -245,6 +245,7 @@ pub use freeze_roster::{FreezeRosterClient, FreezeRosterMessage, FreezeRosterSer
 pub use identity::{Identities, IdentityKey, PublicIdentity, Signature};
 pub use journal::{InputJournal, MemoryJournal};
 pub use keys::EncodedKey;
+pub use known_cohorts::KnownCohort;
 pub use mask::{expand_mask_and_add, expand_masks_and_add};
 pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{NumShares, Parameters, Threshold};

@@ -100,11 +100,16 @@ impl MaskInputClient {
             let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
             masks.push((key, Sign::of_pair(&site.name, name)));
         }
-        entries.apply(&masks, NonZeroUsize::MIN)?;
+        entries.apply(masked_from(&site.plan), &masks, NonZeroUsize::MIN)?;
         let entries = entries.pack(site.plan.entry_bits());
         let message = MaskedInputMessage { session: site.session, entries };
         Ok((ConsistencyCheckClient { site, roster, binding, own_seed_share, held }, message))
     }
+}
+
+/// The first entry under masks: all are, the weight, the counts, the scalars and the vector.
+fn masked_from(plan: &Plan) -> usize {
+    if stands(Defence::MaskedCounts) { 0 } else { plan.entries().saturating_sub(plan.layout().vector()) }
 }
 
 /// A client's masked vector: noise to whoever lacks the masks.

@@ -17,11 +17,16 @@ pub struct ClientPolicy {
     allow_refused_plans: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_epsilon: Option<f64>,
+    min_cohort_difference: usize,
+    fixed_cohort: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_rounds: Option<u64>,
 }
 
 impl Default for ClientPolicy {
     /// Cohorts of at least 3, thresholds of at least 2, a malicious server with a third of the enrolled on its side, no
-    /// input masked twice.
+    /// input masked twice. No limit on rounds or on the differences of cohorts: a participant that drops out changes
+    /// the cohort by one, and a training of many rounds would end there.
     fn default() -> Self {
         Self {
             min_cohort: 3,
@@ -30,6 +35,9 @@ impl Default for ClientPolicy {
             allow_remasking: false,
             allow_refused_plans: false,
             max_epsilon: None,
+            min_cohort_difference: 0,
+            fixed_cohort: false,
+            max_rounds: None,
         }
     }
 }
@@ -82,6 +90,34 @@ impl ClientPolicy {
         self
     }
 
+    /// By how many members two cohorts that this site takes part in must differ, if they differ: the sum of those few
+    /// is what a server learns from the difference. 0 and 1 set no limit. With one, the larger of it and two more than
+    /// may work for the server counts.
+    ///
+    /// Cohorts are known when the inputs are masked already, so a round that ends here is lost. Where inputs change
+    /// little from round to round (statistics, evaluation), that is the price; else see
+    /// [`with_fixed_cohort`](Self::with_fixed_cohort), which refuses before.
+    #[must_use]
+    pub fn with_min_cohort_difference(mut self, members: usize) -> Self {
+        self.min_cohort_difference = members;
+        self
+    }
+
+    /// Whether every sum that this site takes part in must be over the same participants as the first one. No sums
+    /// can be combined to one over fewer then; a participant that is lost ends it for all.
+    #[must_use]
+    pub fn with_fixed_cohort(mut self, fixed: bool) -> Self {
+        self.fixed_cohort = fixed;
+        self
+    }
+
+    /// In how many sessions this site masks an input at most; `None` for any number.
+    #[must_use]
+    pub fn with_max_rounds(mut self, max_rounds: impl Into<Option<u64>>) -> Self {
+        self.max_rounds = max_rounds.into();
+        self
+    }
+
     /// See [`with_min_cohort`](Self::with_min_cohort).
     pub fn min_cohort(&self) -> usize {
         self.min_cohort
@@ -110,5 +146,40 @@ impl ClientPolicy {
     /// See [`with_max_epsilon`](Self::with_max_epsilon).
     pub fn max_epsilon(&self) -> Option<f64> {
         self.max_epsilon
+    }
+
+    /// See [`with_min_cohort_difference`](Self::with_min_cohort_difference).
+    pub fn min_cohort_difference(&self) -> usize {
+        self.min_cohort_difference
+    }
+
+    /// See [`with_fixed_cohort`](Self::with_fixed_cohort).
+    pub fn fixed_cohort(&self) -> bool {
+        self.fixed_cohort
+    }
+
+    /// See [`with_max_rounds`](Self::with_max_rounds).
+    pub fn max_rounds(&self) -> Option<u64> {
+        self.max_rounds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_writes_what_it_wants_and_no_more() {
+        let read = |text| serde_json::from_str::<ClientPolicy>(text);
+        assert_eq!(read("{}").unwrap(), ClientPolicy::default());
+        let policy = r#"{"min_cohort_difference": 4, "fixed_cohort": true, "max_rounds": 20}"#;
+        let expected = ClientPolicy::default().with_min_cohort_difference(4).with_fixed_cohort(true);
+        assert_eq!(read(policy).unwrap(), expected.with_max_rounds(20));
+        let unknown = read(r#"{"max_round": 20}"#).unwrap_err().to_string();
+        assert!(unknown.contains("max_rounds"), "{unknown}");
+        for policy in [ClientPolicy::default(), expected.with_max_rounds(20)] {
+            let text = serde_json::to_string(&policy).unwrap();
+            assert_eq!(serde_json::from_str::<ClientPolicy>(&text).unwrap(), policy);
+        }
     }
 }

@@ -37,6 +37,7 @@ use zeroize::Zeroizing;
 
 use self::norm::round_within_norm;
 use crate::{
+    defences::{Defence, stands},
     error::Error,
     plan::Plan,
     privacy::NoiseSource,
@@ -240,7 +241,7 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     if input.weight == 0 {
         return Err(InputError::WeightZero);
     }
-    if input.weight > max {
+    if input.weight > max && stands(Defence::InputBounds) {
         return Err(InputError::WeightAboveMaximum { max, got: input.weight });
     }
     if input.scalars.len() != layout.scalars() {
@@ -248,6 +249,9 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     }
     if input.vector.len() != layout.vector() {
         return Err(InputError::WrongVector { expected: layout.vector(), got: input.vector.len() });
+    }
+    if !stands(Defence::InputBounds) {
+        return Ok(());
     }
     if let Some(index) = input.scalars.iter().position(|value| !value.is_finite()) {
         return Err(InputError::ScalarNotFinite { index });

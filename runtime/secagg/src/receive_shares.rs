@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::{
     cohort::{Site, check_holders, missing},
     commitment::{Commitment, Opening},
+    defences::{Defence, stands},
     derive::sealing_key,
     error::{Error, SERVER, Stage},
     identity::Signed,
@@ -68,7 +69,8 @@ impl ReceiveSharesClient {
                 // With the sharer's signature on the ciphertext it is not the relay that changed it.
                 let opening =
                     if site.identity.is_some() { opening.map_err(|_| disputed(kind)) } else { opening }?;
-                if opening.commitment(&purpose) == *commitment { Ok(opening) } else { Err(disputed(kind)) }
+                let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
+                if holds { Ok(opening) } else { Err(disputed(kind)) }
             };
             let sealed = &dealt.sealed;
             let shares = HeldShares {
@@ -88,6 +90,7 @@ impl ReceiveSharesClient {
         if site.plan.is_complete() {
             let absent = missing(neighbours.into_iter(), &held).into_iter();
             site.check_size(Stage::ShareKeys, held.len().saturating_add(1), absent)?;
+            site.check_fixed(held.keys().chain([&site.name]))?;
         }
         Ok(MaskInputClient { site, masking, roster, seed, own_seed_share, held })
     }

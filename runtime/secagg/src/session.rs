@@ -6,7 +6,11 @@ use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-use crate::error::Error;
+use crate::{
+    defences::{Defence, stands},
+    error::Error,
+    random::Generator,
+};
 
 /// One run of the protocol: it is in every key derivation, every associated data and every message.
 ///
@@ -28,7 +32,7 @@ impl Session {
     /// A session with an id that nobody chose, from the operating system's generator.
     pub fn generate(round: u64) -> Result<Self, Error> {
         let mut id = [0; 32];
-        rand::rngs::SysRng.try_fill_bytes(&mut id).map_err(|_| Error::NoEntropy)?;
+        Generator.try_fill_bytes(&mut id).map_err(|_| Error::NoEntropy)?;
         Ok(Self::new(id, round))
     }
 
@@ -70,7 +74,7 @@ impl Session {
 
     /// Refuses a message that belongs to another session.
     pub(crate) fn check(&self, from: &str, got: &Session) -> Result<(), Error> {
-        if self == got {
+        if self == got || !stands(Defence::SessionBinding) {
             Ok(())
         } else {
             Err(Error::SessionMismatch { from: from.to_owned(), expected: *self, got: *got })

@@ -14,7 +14,7 @@ use rand::TryRng as _;
 use shamirsecretsharing::hazmat::combine_keyshares;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::error::Error;
+use crate::{error::Error, random::Generator};
 
 /// One participant's part of a 32-byte secret, while it is secret: no `Serialize`, zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(crate) fn split(secret: &[u8; 32], count: u8, threshold: u8) -> Result<Vec<S
     let mut points = vec![(0, Share::from_bytes(*secret))];
     for position in 1..threshold {
         let mut value = Zeroizing::new([0; 32]);
-        rand::rngs::SysRng.try_fill_bytes(value.as_mut()).map_err(|_| Error::NoEntropy)?;
+        Generator.try_fill_bytes(value.as_mut()).map_err(|_| Error::NoEntropy)?;
         points.push((position, Share(value)));
     }
     let rest =

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::{
     cohort::{Site, check_holders, check_names, check_sender, check_size, missing},
     commitment::{Commitment, Opening, tree},
+    defences::{Defence, stands},
     derive::sealing_key,
     error::{Error, Stage},
     freeze_roster::{FrozenRosterMessage, check_frozen},
@@ -25,6 +26,7 @@ use crate::{
     keys::PrivateKey,
     masked_input::MaskedInputServer,
     plan::Plan,
+    random::Generator,
     receive_shares::ReceiveSharesClient,
     redacted::redacted_debug,
     roster::Roster,
@@ -56,7 +58,7 @@ impl ShareKeysClient {
         let roster = check_frozen(&site, roster, message)?;
 
         let mut seed = Zeroizing::new([0; 32]);
-        rand::rngs::SysRng.try_fill_bytes(seed.as_mut()).map_err(|_| Error::NoEntropy)?;
+        Generator.try_fill_bytes(seed.as_mut()).map_err(|_| Error::NoEntropy)?;
         let seed_shares = split_for(&site, &roster, &seed)?;
         let key_shares = split_for(&site, &roster, &masking.to_bytes())?;
 
@@ -103,7 +105,9 @@ impl ShareKeysClient {
 
 fn split_for(site: &Site, roster: &Roster, secret: &[u8; 32]) -> Result<Vec<Share>, Error> {
     let byte = |number: usize| u8::try_from(number).map_err(|_| Error::Internal { operation: "share count" });
-    split(secret, byte(roster.shares(&site.name))?, byte(site.plan.threshold())?)
+    let weaker = usize::from(!stands(Defence::Threshold));
+    let threshold = site.plan.threshold().saturating_sub(weaker);
+    split(secret, byte(roster.shares(&site.name))?, byte(threshold)?)
 }
 
 /// Positions count from 1.

@@ -6,7 +6,10 @@
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
-use crate::session::Session;
+use crate::{
+    defences::{Defence, stands},
+    session::Session,
+};
 
 /// Every domain of this crate starts with this; a change of any encoding changes the version in it.
 macro_rules! domain {
@@ -40,6 +43,9 @@ impl Transcript {
     }
 
     pub(crate) fn session(self, session: &Session) -> Self {
+        if !stands(Defence::SessionBinding) {
+            return self;
+        }
         self.bytes(session.id()).int(session.round()).int(u64::from(session.attempt()))
     }
 

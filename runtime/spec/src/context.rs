@@ -1,5 +1,6 @@
 //! What a step knows beside its participant's state and its input.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use crate::cancellation::Cancellation;
 use crate::device::Device;
 use crate::error::{Result, StepError};
 use crate::name::Name;
+use crate::provided::Provided;
 use crate::signal::{Cell, Row, Signal, SignalSink};
 
 /// Which side of a flow a step runs on.
@@ -57,13 +59,14 @@ impl Origin {
 }
 
 /// What a step knows beside its participant's state and its input: who and where it is, reproducible
-/// randomness, what it may use, whether to stop, and a place to report to.
+/// randomness, what it may use, what its place provides, whether to stop, and where to report to.
 pub struct Context {
     origin: Origin,
     seed: u64,
     generators: AtomicU64,
     cpus: usize,
     device: Device,
+    provided: Provided,
     cancellation: Cancellation,
     signals: Arc<dyn SignalSink>,
 }
@@ -77,7 +80,15 @@ impl Context {
         cancellation: Cancellation,
         signals: Arc<dyn SignalSink>,
     ) -> Self {
-        Self { origin, seed, generators: AtomicU64::new(0), cpus, device, cancellation, signals }
+        let (generators, provided) = (AtomicU64::new(0), Provided::nothing());
+        Self { origin, seed, generators, cpus, device, provided, cancellation, signals }
+    }
+
+    /// The same context at a place that provides this; a runtime calls it.
+    #[must_use]
+    pub fn with_provided(mut self, provided: Provided) -> Self {
+        self.provided = provided;
+        self
     }
 
     /// The name of the participant that runs this step.
@@ -111,19 +122,29 @@ impl Context {
     /// It is for shuffling, initial weights and rounding. Everybody who knows the run's seed knows its
     /// numbers: keys, masks and noise come from the operating system instead.
     pub fn rng(&self) -> ChaCha12Rng {
-        let mut hash = Sha256::new();
-        hash.update(b"veilflow/context/rng/1");
+        let mut hash = self.randomness(b"veilflow/context/rng/1", self.origin.path.as_bytes());
+        hash.update(self.generators.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        ChaCha12Rng::from_seed(hash.finalize().into())
+    }
+
+    /// A generator as [`rng`](Self::rng), but of `purpose` in place of the step: any step of this participant and turn
+    /// that names the same one gets the same numbers, wherever in a graph it stands.
+    pub fn rng_for(&self, purpose: &[u8]) -> ChaCha12Rng {
+        ChaCha12Rng::from_seed(self.randomness(b"veilflow/context/rng-for/1", purpose).finalize().into())
+    }
+
+    fn randomness(&self, domain: &[u8], purpose: &[u8]) -> Sha256 {
+        let mut hash = Sha256::new_with_prefix(domain);
         hash.update(self.seed.to_le_bytes());
-        for text in [self.origin.participant.as_str(), &self.origin.path] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
+        for bytes in [self.origin.participant.as_str().as_bytes(), purpose] {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
         }
         hash.update((self.origin.loops.len() as u64).to_le_bytes());
         for counter in self.origin.loops.iter() {
             hash.update(counter.to_le_bytes());
         }
-        hash.update(self.generators.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-        ChaCha12Rng::from_seed(hash.finalize().into())
+        hash
     }
 
     /// The number of processors that the participant may use.
@@ -134,6 +155,11 @@ impl Context {
     /// The device on which the participant computes.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// What the place where the step runs has of this type: at a site, what is the site's own and no part of the flow.
+    pub fn provided<T: Any>(&self) -> Option<&T> {
+        self.provided.get()
     }
 
     /// Whether the step should stop: the run was cancelled, or the step's deadline has passed.
@@ -222,5 +248,25 @@ mod tests {
         let cx = context("a", "1.0", &[0], 42);
         assert_eq!(cx.rng().next_u64(), base);
         assert_ne!(cx.rng().next_u64(), base, "a second generator of one step starts elsewhere");
+    }
+
+    #[test]
+    fn numbers_for_a_purpose_are_those_of_every_step_of_a_turn() {
+        let first = |cx: Context, purpose: &[u8]| cx.rng_for(purpose).next_u64();
+        let base = first(context("a", "1.0", &[0], 42), b"rounding");
+        assert_eq!(base, first(context("a", "7.3", &[0], 42), b"rounding"));
+        for other in
+            [context("b", "1.0", &[0], 42), context("a", "1.0", &[1], 42), context("a", "1.0", &[0], 43)]
+        {
+            assert_ne!(base, first(other, b"rounding"));
+        }
+        assert_ne!(base, first(context("a", "1.0", &[0], 42), b"shuffling"));
+    }
+
+    #[test]
+    fn a_step_has_what_its_place_provides() {
+        let cx = context("a", "1.0", &[0], 42);
+        assert_eq!(cx.provided::<u16>(), None);
+        assert_eq!(cx.with_provided(Provided::nothing().with(5_u16)).provided(), Some(&5_u16));
     }
 }

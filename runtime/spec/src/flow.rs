@@ -404,7 +404,11 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
         prefix(&mut blocks, &join.info().name);
         let mut parameters = vec![("layout", T::layout().to_string())];
         parameters.extend(protocol.parameters());
-        let (server, client) = (Arc::clone(&path), Arc::clone(&path));
+        let attempts = protocol.attempts().max(1);
+        if attempts > 1 {
+            parameters.push(("attempts", attempts.to_string()));
+        }
+        let (refused, server, client) = (Arc::clone(&path), Arc::clone(&path), Arc::clone(&path));
         graph.blocks.push(Block::Secure(Secure {
             protocol: protocol.name(),
             parameters: parameters.into(),
@@ -412,7 +416,10 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
             address,
             carried,
             needs: Arc::new(move |invited| protocol.needs(invited)),
+            attempts,
             blocks,
+            inputs,
+            refused: Arc::new(move |hidden: &Hidden| hidden.refused::<P::Server>(&refused)),
             close_server: Arc::new(move |hidden: &mut Hidden| hidden.close::<P::Server>(&server)),
             close_client: Arc::new(move |hidden: &mut Hidden| hidden.close::<P::Client>(&client)),
             join,

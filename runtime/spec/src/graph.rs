@@ -16,7 +16,7 @@ use crate::inputs::{Inputs, Missing};
 use crate::name::Name;
 use crate::quorum::Quorum;
 use crate::schema::Schema;
-pub use crate::secure::{Close, Given, Hidden, Needs, Secure};
+pub use crate::secure::{Close, Given, Hidden, Needs, Refused, Secure};
 use crate::step::Received;
 use crate::transition::{Branch, Choice, Closes, FanOut, Loop, Targets};
 

@@ -128,6 +128,15 @@ pub enum Cause {
     ),
     /// It still works on an earlier task whose deadline has passed.
     Busy,
+    /// What it sent from this step was refused.
+    Refused {
+        /// The step's name.
+        step: String,
+        /// The error's code.
+        code: String,
+        /// Whether that proves that it did not follow the protocol.
+        at_fault: bool,
+    },
     /// A simulated dropout before this step.
     DroppedOut {
         /// The step's name.
@@ -144,7 +153,11 @@ impl Cause {
             Cause::Failed { step, code, .. } => Cause::Failed { step, code, text: None },
             Cause::Panicked { step, .. } => Cause::Panicked { step, text: None },
             Cause::NotBuilt { .. } => Cause::NotBuilt { text: None },
-            Cause::Deadline(_) | Cause::Busy | Cause::DroppedOut { .. } | Cause::Cancelled => self,
+            Cause::Deadline(_)
+            | Cause::Busy
+            | Cause::Refused { .. }
+            | Cause::DroppedOut { .. }
+            | Cause::Cancelled => self,
         }
     }
 }
@@ -163,6 +176,10 @@ impl fmt::Display for Cause {
             }
             Cause::Deadline(after) => write!(f, "not back within the deadline of {after:?}"),
             Cause::Busy => f.write_str("still busy with a task whose deadline has passed"),
+            Cause::Refused { step, code, at_fault } => {
+                let fault = if *at_fault { ", which proves it at fault" } else { "" };
+                write!(f, "what it sent from `{step}` was refused: {code}{fault}")
+            }
             Cause::DroppedOut { step } => write!(f, "dropped out before step `{step}` (simulated)"),
             Cause::Cancelled => f.write_str("cancelled"),
         }

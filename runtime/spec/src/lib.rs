@@ -20,6 +20,7 @@ mod inputs;
 mod message;
 mod name;
 pub mod prelude;
+mod provided;
 mod quorum;
 mod schema;
 mod secure;
@@ -40,6 +41,7 @@ pub use flow::{AtAggregator, AtCollaborators, Body, Flow, NamedFlow};
 pub use inputs::{Cause, Inputs, Missing};
 pub use message::Message;
 pub use name::{InvalidName, MAX_NAME_BYTES, Name};
+pub use provided::Provided;
 pub use quorum::{InvalidQuorum, Quorum};
 pub use schema::{Schema, Schemas};
 pub use secure::{
@@ -63,5 +65,5 @@ pub mod __private {
     pub use crate::error::Result;
     pub use crate::message::Message;
     pub use crate::schema::{Schema, Schemas};
-    pub use crate::secure::{Averaged, Means, Parts, SecureSum, SumLayout};
+    pub use crate::secure::{Averaged, Means, Parts, SecureSum, SumLayout, check_clipping_range};
 }

@@ -114,11 +114,55 @@ fn the_layout_is_in_the_fingerprint_and_a_tensor_of_another_shape_is_refused() {
         examples: 1,
         biases: Tensor::vector(vec![0.0; 3]),
     };
-    let error = Parts::of(&update).unwrap_err();
+    let error = Parts::of(&update, 8.0).unwrap_err();
     assert_eq!(error.code(), "wrong-shape");
     assert_eq!(error.to_string(), "`weights` has the shape [2], and its type promises [2, 1]");
-    let too_few = Update::read(1, &mut Means::new(&[0.0; 3], &[0.0; 4])).unwrap_err();
+    let too_few = Update::read(1, &mut Means::new(&[0.0; 3], &[0.0; 4], 8.0)).unwrap_err();
     assert_eq!(too_few.code(), "wrong-shape");
+}
+
+/// The largest change of a bias.
+const SMALL: f64 = 0.25;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Message, SecureSum)]
+struct Scaled {
+    #[secure_sum(shape = [2], clipping_range = SMALL)]
+    biases: Tensor,
+    #[secure_sum(clipping_range = 16.0)]
+    loss: f64,
+    plain: f64,
+    #[secure_sum(shape = [1])]
+    weights: Tensor,
+    #[secure_sum(weight)]
+    examples: u64,
+}
+
+#[test]
+fn a_part_with_a_range_of_its_own_is_scaled_to_the_protocols_and_back() {
+    let layout = Scaled::layout();
+    assert_eq!(layout.to_string(), "2 scalars (0 within 16), tensors [2] within 0.25 [1]");
+    assert_eq!((layout.scalars(), layout.vector()), (2, 3));
+    let scaled = |biases: [f32; 2], loss| Scaled {
+        biases: Tensor::vector(biases.to_vec()),
+        loss,
+        plain: 3.0,
+        weights: Tensor::vector(vec![3.0]),
+        examples: 7,
+    };
+    let parts = Parts::of(&scaled([0.25, -0.125], 4.0), 8.0).unwrap();
+    assert_eq!((parts.scalars(), parts.vector()), (&[2.0, 3.0][..], &[8.0, -4.0, 3.0][..]));
+    let back = Scaled::read(7, &mut Means::new(parts.scalars(), parts.vector(), 8.0)).unwrap();
+    assert_eq!(back, scaled([0.25, -0.125], 4.0));
+    // What is outside stays outside, for the protocol to clip and count; what is no number stays none.
+    let parts = Parts::of(&scaled([f32::MAX, f32::NAN], f64::INFINITY), 8.0).unwrap();
+    assert_eq!((parts.scalars()[0], parts.vector()[0]), (f64::INFINITY, f32::MAX));
+    assert!(parts.vector()[1].is_nan());
+    let mut sum = Scaled::layout();
+    sum += Scaled::layout();
+    assert_eq!(
+        sum.to_string(),
+        "4 scalars (0 within 16, 2 within 16), tensors [2] within 0.25 [1] [2] within 0.25 [1]"
+    );
 }
 
 #[test]

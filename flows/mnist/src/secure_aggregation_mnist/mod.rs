@@ -27,18 +27,20 @@
 //! update, the training loss and both scores are in the masked vector. The flow is
 //! [confidential](veilflow::spec::NamedFlow::confidential): metrics, notes and error texts stay at the site.
 //!
-//! **What it does not defend against** yet: an aggregator that departs from the protocol, by substituting keys or by
-//! telling sites different stories. The protocol signs keys, roster and words against that
-//! ([`Security::Malicious`](veilflow::secagg::Security)); this flow runs it as
-//! [`SemiHonest`](veilflow::secagg::Security), because in one process there is no identity that the aggregator
-//! could not forge.
+//! **Whom it defends against:** an aggregator that departs from the protocol, by substituting keys or by telling sites
+//! different stories, with a third of the sites on its side ([`Security::Malicious`](veilflow::secagg::Security)). Keys,
+//! roster and words are signed with the sites' identity keys. Those, the site's policy and its journal are no part of the
+//! flow: the place where a site runs [provides them](veilflow::engine::SecureSite).
+//!
+//! **What it leaves to [`secure_join`](crate::fedavg_mnist):** to start a session again that fails before anything is masked.
+//! Here it ends the run; a second way through each step would hide the protocol in its own tutorial.
 
 mod messages;
 mod server;
 mod site;
 
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Parameters, Security};
+use veilflow::secagg::Parameters;
 
 pub use messages::{
     AddressedCiphertexts, Ciphertexts, CollaboratorIndex, FrozenRoster, MaskedUpdate, NewRound, PublicKeys,
@@ -53,21 +55,15 @@ use crate::TrainedModel;
 /// score of the local model.
 pub const SCALARS: usize = 3;
 
-/// The protocol's parameters for `sites` sites, of which none weighs more than `max_weight`: its defaults, but for a
-/// curious server and with the finest quantization whose sum fits the modulus.
+/// The protocol's parameters for `sites` sites, of which none weighs more than `max_weight`: its defaults, but with the
+/// finest quantization whose sum fits the modulus.
 ///
 /// The masked vector is as long whatever the range is, and precision is worth having: early in training a difference
 /// of 10^-6 in a parameter grows a thousandfold in one epoch.
 pub fn parameters(sites: usize, max_weight: u64) -> Parameters {
-    let parameters = Parameters::new().with_security(Security::SemiHonest).with_max_weight(max_weight);
+    let parameters = Parameters::new().with_max_weight(max_weight);
     let fits = parameters.largest_quantization_range(sites.max(1).next_power_of_two());
     parameters.with_quantization_range(fits)
-}
-
-/// What a site asks of any session: at least `min_cohort` sites in a sum. It takes part in the setting of a curious
-/// server.
-pub fn policy(min_cohort: usize) -> ClientPolicy {
-    ClientPolicy::default().with_min_cohort(min_cohort).with_min_security(Security::SemiHonest)
 }
 
 /// How many sites each part of the protocol needs.

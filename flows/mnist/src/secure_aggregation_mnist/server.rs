@@ -1,9 +1,10 @@
 //! The aggregator's steps.
 
+use veilflow::engine::SecureAggregator;
 use veilflow::prelude::*;
 use veilflow::secagg::{
-    AdvertiseKeysServer, Aggregate, ConsistencyCheckServer, FreezeRosterServer, MaskedInputServer,
-    ModelDigest, Plan, Session, ShareKeysServer, UnmaskServer,
+    Aggregate, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest, Plan,
+    Session, ShareKeysServer, UnmaskServer,
 };
 
 use super::messages::{
@@ -56,7 +57,8 @@ impl Server {
         let (clients, threshold) = (self.plan.clients(), self.plan.threshold());
         let everybody = clients as u64 * self.plan.parameters().max_weight();
         cx.note(format_args!(
-            "secure aggregation of {clients} sites, threshold {threshold}; a mean is exact to {:.1e}",
+            "secure aggregation of {clients} sites against a {} server, threshold {threshold}; a mean is exact to {:.1e}",
+            self.plan.security(),
             self.plan.max_error_of_mean(clients, everybody)
         ));
         if self.plan.min_cohort() == 2 {
@@ -79,14 +81,11 @@ impl Server {
     pub(super) fn generate_collaborator_index(
         &mut self,
         keys: Inputs<PublicKeys>,
-        _cx: &Context,
+        cx: &Context,
     ) -> Result<Foreach<CollaboratorIndex>> {
         let invited = keys.names().chain(keys.missing().iter().map(|missing| &missing.participant));
-        let invited: Vec<_> = invited.map(Name::to_string).collect();
-        let mut server = AdvertiseKeysServer::new(self.session, self.plan, invited).map_err(protocol)?;
-        for (name, PublicKeys(message)) in keys {
-            server.receive(name.as_str(), message).map_err(protocol)?;
-        }
+        let mut server = SecureAggregator::of(cx)?.server(self.session, self.plan, invited)?;
+        receive(keys, cx, |name, PublicKeys(message)| server.receive(name, message));
         let (server, roster) = server.freeze().map_err(protocol)?;
         self.protocol = Protocol::Freezing(server);
         let members: Vec<Name> = roster.names().map(Name::from).collect();
@@ -97,14 +96,12 @@ impl Server {
     pub(super) fn reveal_roster(
         &mut self,
         reveals: Inputs<RosterReveal>,
-        _cx: &Context,
+        cx: &Context,
     ) -> Result<Foreach<FrozenRoster>> {
         let Protocol::Freezing(mut server) = self.protocol.take() else {
             return Err(out_of_order("reveal_roster"));
         };
-        for (name, RosterReveal(message)) in reveals {
-            server.receive(name.as_str(), message).map_err(protocol)?;
-        }
+        receive(reveals, cx, |name, RosterReveal(message)| server.receive(name, message));
         let (server, frozen) = server.reveal().map_err(protocol)?;
         self.protocol = Protocol::SharingKeys(server);
         let members: Vec<Name> = frozen.names().map(Name::from).collect();
@@ -115,30 +112,21 @@ impl Server {
     pub(super) fn filter_ciphertexts(
         &mut self,
         ciphertexts: Inputs<Ciphertexts>,
-        _cx: &Context,
+        cx: &Context,
     ) -> Result<Foreach<AddressedCiphertexts>> {
         let Protocol::SharingKeys(mut server) = self.protocol.take() else {
             return Err(out_of_order("filter_ciphertexts"));
         };
-        for (name, Ciphertexts(message)) in ciphertexts {
-            server.receive(name.as_str(), message).map_err(protocol)?;
-        }
+        receive(ciphertexts, cx, |name, Ciphertexts(message)| server.receive(name, message));
         let (server, addressed) = server.deliver().map_err(protocol)?;
         self.protocol = Protocol::Masking(server);
         Ok(Foreach::each(addressed.into_iter().map(|(name, shares)| (name, AddressedCiphertexts(shares)))))
     }
 
     /// Round 2: adds up the masked updates. The sites that are in the sum are told who is.
-    pub(super) fn join(
-        &mut self,
-        updates: Inputs<MaskedUpdate>,
-        _cx: &Context,
-    ) -> Result<Foreach<Survivors>> {
+    pub(super) fn join(&mut self, updates: Inputs<MaskedUpdate>, cx: &Context) -> Result<Foreach<Survivors>> {
         let Protocol::Masking(mut server) = self.protocol.take() else { return Err(out_of_order("join")) };
-        let masked = updates.len();
-        for (name, MaskedUpdate(message)) in updates {
-            server.receive(name.as_str(), message).map_err(protocol)?;
-        }
+        let masked = receive(updates, cx, |name, MaskedUpdate(message)| server.receive(name, message));
         let (server, survivors) = server.announce(ModelDigest::of_f32(&self.model)).map_err(protocol)?;
         self.protocol = Protocol::Checking { server, masked };
         let names: Vec<Name> = survivors.names().map(Name::from).collect();
@@ -146,14 +134,12 @@ impl Server {
     }
 
     /// Round 3: the words of the sites that are in the sum, for each that gave its own.
-    pub(super) fn forward_words(&mut self, words: Inputs<Word>, _cx: &Context) -> Result<Foreach<Words>> {
+    pub(super) fn forward_words(&mut self, words: Inputs<Word>, cx: &Context) -> Result<Foreach<Words>> {
         let Protocol::Checking { mut server, masked } = self.protocol.take() else {
             return Err(out_of_order("forward_words"));
         };
-        let confirmed: Vec<Name> = words.names().cloned().collect();
-        for (name, Word(message)) in words {
-            server.receive(name.as_str(), message).map_err(protocol)?;
-        }
+        receive(words, cx, |name, Word(message)| server.receive(name, message));
+        let confirmed: Vec<Name> = server.received().map(Name::from).collect();
         let (server, words) = server.forward().map_err(protocol)?;
         self.protocol = Protocol::Unmasking { server, masked };
         Ok(Foreach::only(confirmed, Words(words)))
@@ -168,10 +154,7 @@ impl Server {
         let Protocol::Unmasking { mut server, masked } = self.protocol.take() else {
             return Err(out_of_order("reconstruct"));
         };
-        let unmasked = shares.len();
-        for (name, Shares(message)) in shares {
-            server.receive(name.as_str(), message).map_err(protocol)?;
-        }
+        let unmasked = receive(shares, cx, |name, Shares(message)| server.receive(name, message));
         let aggregate = server.aggregate().map_err(protocol)?;
         for (parameter, change) in self.model.iter_mut().zip(aggregate.mean()) {
             *parameter += change;
@@ -181,12 +164,30 @@ impl Server {
         cx.metric("masked", masked as f64);
         cx.metric("dropped", self.plan.clients().saturating_sub(masked) as f64);
         cx.metric("unmasked", unmasked as f64);
+        cx.metric("clipped", aggregate.clipped() as f64);
         self.results.push(scores);
         if cx.round() + 1 < self.rounds {
             return Ok(Loop::Again(self.new_round(cx.round() + 1)));
         }
         Ok(Loop::Done(TrainedModel::new(&self.model, std::mem::take(&mut self.results))?))
     }
+}
+
+/// Hands on what arrived, and says how much of it is used. A site whose message the protocol refuses is left out, like
+/// one that did not answer.
+fn receive<T>(
+    inputs: Inputs<T>,
+    cx: &Context,
+    mut receive: impl FnMut(&str, T) -> Result<(), Error>,
+) -> usize {
+    let mut used = 0;
+    for (name, message) in inputs {
+        match receive(name.as_str(), message) {
+            Ok(()) => used += 1,
+            Err(error) => cx.note(format_args!("left out: {error}")),
+        }
+    }
+    used
 }
 
 fn scores(aggregate: &Aggregate) -> Result<Scores> {

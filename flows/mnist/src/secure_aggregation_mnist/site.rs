@@ -1,10 +1,12 @@
 //! The collaborator's steps.
 
+use veilflow::engine::SecureSite;
 use veilflow::prelude::*;
 use veilflow::secagg::{
-    Client, ClientPolicy, ConsistencyCheckClient, FreezeRosterClient, Input, InputId, Layout,
-    MaskInputClient, MemoryJournal, ModelDigest, ReceiveSharesClient, ShareKeysClient, UnmaskClient,
+    ConsistencyCheckClient, FreezeRosterClient, Input, InputId, Layout, MaskInputClient, ModelDigest,
+    ReceiveSharesClient, ShareKeysClient, UnmaskClient,
 };
+use veilflow::spec::MessageDigest;
 
 use super::messages::{
     AddressedCiphertexts, Ciphertexts, CollaboratorIndex, FrozenRoster, MaskedUpdate, NewRound, PublicKeys,
@@ -16,10 +18,6 @@ use crate::{Cnn, LocalTraining, Scores};
 /// A collaborator: all that it holds stays where it is.
 pub struct Site {
     training: LocalTraining,
-    /// What this site asks of any session, whatever the aggregator says.
-    policy: ClientPolicy,
-    /// What this site has masked before, so that it never masks the same input in a second session.
-    journal: MemoryJournal,
     secrets: Secrets,
 }
 
@@ -42,18 +40,20 @@ impl Secrets {
 }
 
 impl Site {
-    /// A site that trains on its own digits and takes part in sessions that meet its policy.
-    pub fn new(training: LocalTraining, policy: ClientPolicy) -> Self {
-        Self { training, policy, journal: MemoryJournal::new(), secrets: Secrets::None }
+    /// A site that trains on its own digits.
+    pub fn new(training: LocalTraining) -> Self {
+        Self { training, secrets: Secrets::None }
     }
 
-    /// Round 0: two fresh key pairs, one to seal shares with and one to mask with. The public keys leave.
+    /// Round 0: two fresh key pairs, one to seal shares with and one to mask with. The public keys leave, signed with the
+    /// site's identity key, if the session meets the site's policy.
     pub(super) fn generate_keys(&mut self, round: &NewRound, cx: &Context) -> Result<PublicKeys> {
         self.training.receive(&round.model)?;
         let plan = round.parameters.plan(round.clients, Layout::new(SCALARS, Cnn::PARAMETERS));
         let plan = plan.map_err(|error| StepError::with_code(error.code(), error))?;
-        let client = Client::new(cx.participant().as_str(), plan, self.policy).map_err(protocol)?;
-        let (keys, message) = client.advertise_keys(round.session, &mut self.journal).map_err(protocol)?;
+        let site = SecureSite::of(cx)?;
+        let client = site.client(cx.participant(), plan)?;
+        let (keys, message) = client.advertise_keys(round.session, &mut site.journal()).map_err(protocol)?;
         self.secrets = Secrets::Keys(keys);
         Ok(PublicKeys(message))
     }
@@ -124,8 +124,13 @@ impl Site {
         let round = cx.round().to_le_bytes();
         let id =
             InputId::of_parts([&b"secagg-mnist"[..], cx.origin().path.as_bytes(), &round, model.as_bytes()]);
+        // The site's journal knows what it masked before, so that it masks nothing in a second session.
+        let mut journal = SecureSite::of(cx)?.journal();
+        // The numbers that round: those of any flow that masks here and now what was trained from this model.
+        let given = MessageDigest::of(&Tensor::vector(self.training.received().to_vec()))?;
+        let mut rng = cx.rng_for(given.as_bytes());
         let (masked, message) =
-            shares.mask_input(model, id, &input, &mut cx.rng(), &mut self.journal).map_err(protocol)?;
+            shares.mask_input(model, id, &input, &mut rng, &mut journal).map_err(protocol)?;
         self.secrets = Secrets::Masked(masked);
         Ok(MaskedUpdate(message))
     }
@@ -136,7 +141,8 @@ impl Site {
         let Secrets::Masked(masked) = self.secrets.take() else {
             return Err(out_of_order("check_consistency"));
         };
-        let (confirmed, message) = masked.check_consistency(&survivors.0).map_err(protocol)?;
+        let (confirmed, message) =
+            masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
         self.secrets = Secrets::Confirmed(confirmed);
         Ok(Word(message))
     }

@@ -33,18 +33,17 @@ fn the_flow_is_confidential_and_its_plain_twin_is_not() {
 /// A site's own policy counts, whatever the aggregator's plan says.
 #[test]
 fn sites_refuse_a_cohort_that_is_smaller_than_their_policy() {
-    use veilflow::secagg::{Layout, Parameters, Security};
-    use veilflow_mnist::secure_aggregation_mnist::{SCALARS, Server, Site, policy};
+    use veilflow::secagg::{Layout, Parameters};
+    use veilflow_mnist::secure_aggregation_mnist::{SCALARS, Server, Site};
     use veilflow_mnist::{Cnn, Hyperparameters, LocalTraining, MnistData};
 
-    let parameters =
-        Parameters::new().with_security(Security::SemiHonest).with_min_cohort(2).with_max_weight(100);
+    let parameters = Parameters::new().with_min_cohort(2).with_max_weight(100);
     let plan = parameters.plan(2, Layout::new(SCALARS, Cnn::PARAMETERS)).unwrap();
     let server = Server::new(Cnn::new(0).unwrap().to_flat().unwrap(), plan).unwrap();
     let runtime = LocalRuntime::new().aggregator(server).collaborators(["a", "b"], |_| {
         let data = MnistData::sample()?.limited(Some(20), Some(10))?;
         let hyperparameters = Hyperparameters { batch_size: 10, learning_rate: 0.01, momentum: 0.5 };
-        Ok(Site::new(LocalTraining::new(data, hyperparameters)?, policy(3)))
+        Ok(Site::new(LocalTraining::new(data, hyperparameters)?))
     });
     let error = runtime.run(&secure_flow(&plan), 1).unwrap_err();
     assert!(matches!(error, RunError::BelowQuorum { .. }));

@@ -45,11 +45,11 @@ fn one_of_four_may_drop_out_at_any_step() {
         let (rounds, metrics) = run(&[("site-1", step)]);
         assert_eq!(rounds.unwrap(), 2, "dropped at {step}");
         let expected = if ["check_consistency", "reveal_shares"].contains(&step) {
-            [4.0, 0.0, 3.0]
+            [4.0, 0.0, 3.0, 0.0]
         } else {
-            [3.0, 1.0, 3.0]
+            [3.0, 1.0, 3.0, 0.0]
         };
-        let titles = ["masked", "dropped", "unmasked"];
+        let titles = ["masked", "dropped", "unmasked", "clipped"];
         let round: Vec<_> = titles.into_iter().map(String::from).zip(expected).collect();
         assert_eq!(metrics, [round.clone(), round].concat(), "dropped at {step}");
     }

@@ -2,10 +2,10 @@
 
 use veilflow::cli::{App, Cohort};
 use veilflow::prelude::*;
-use veilflow::secagg::{Layout, Plan, Threshold};
+use veilflow::secagg::{ClientPolicy, Layout, Plan, Security, Threshold};
 use veilflow_mnist::fedavg_mnist::{self, fedavg_mnist, fedavg_mnist_secure};
 use veilflow_mnist::secure_aggregation_mnist::{
-    Needed, SCALARS, Server, Site, parameters, policy, secure_aggregation_mnist,
+    Needed, SCALARS, Server, Site, parameters, secure_aggregation_mnist,
 };
 use veilflow_mnist::{
     Cnn, FedavgMnist, Hyperparameters, LocalTraining, MnistData, SecaggMnist, TrainedModel,
@@ -35,7 +35,12 @@ fn model() -> Vec<f32> {
 
 /// A plan for the sites of the tests.
 pub(crate) fn plan(sites: usize, threshold: Threshold) -> Plan {
+    plan_against(Security::default(), sites, threshold)
+}
+
+pub(crate) fn plan_against(security: Security, sites: usize, threshold: Threshold) -> Plan {
     let parameters = parameters(sites, TRAIN.div_ceil(sites) as u64)
+        .with_security(security)
         .with_reconstruction_threshold(threshold)
         .with_min_cohort(sites.min(3));
     parameters.plan(sites, Layout::new(SCALARS, Cnn::PARAMETERS)).unwrap()
@@ -47,11 +52,17 @@ pub(crate) fn secure_flow(plan: &Plan) -> Flow<Server, Site, u32, TrainedModel> 
 }
 
 pub(crate) fn secure_runtime(plan: &Plan) -> LocalRuntime<Server, Site> {
-    let (training, policy) = (training(plan.clients()), policy(plan.min_cohort()));
+    let training = training(plan.clients());
     LocalRuntime::new()
         .aggregator(Server::new(model(), *plan).unwrap())
-        .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?, policy)))
+        .collaborators(names(plan.clients()), move |name| Ok(Site::new(training(name)?)))
+        .policy(policy(plan))
         .seed(SEED)
+}
+
+/// Sites that accept the plan.
+fn policy(plan: &Plan) -> ClientPolicy {
+    ClientPolicy::default().with_min_cohort(plan.parameters().min_cohort()).with_min_security(plan.security())
 }
 
 pub(crate) fn run_secure(sites: usize, rounds: u32) -> TrainedModel {
@@ -73,13 +84,17 @@ pub(crate) fn run_plain(sites: usize, rounds: u32) -> TrainedModel {
 
 /// Federated averaging with a secure join to this plan.
 pub(crate) fn joined_flow(plan: &Plan) -> Flow<fedavg_mnist::Server, fedavg_mnist::Site, u32, TrainedModel> {
-    let policy = policy(plan.min_cohort());
     let quorum = plan.threshold().max(plan.min_cohort());
-    fedavg_mnist_secure(SecAgg::new(*plan.parameters()).with_policy(policy), quorum)
+    fedavg_mnist_secure(SecAgg::new(*plan.parameters()), quorum)
+}
+
+pub(crate) fn joined_runtime(plan: &Plan) -> LocalRuntime<fedavg_mnist::Server, fedavg_mnist::Site> {
+    fedavg_runtime(plan.clients()).policy(policy(plan))
 }
 
 pub(crate) fn run_joined(sites: usize, rounds: u32) -> TrainedModel {
-    fedavg_runtime(sites).run(&joined_flow(&plan(sites, Threshold::default())), rounds).unwrap()
+    let plan = plan(sites, Threshold::default());
+    joined_runtime(&plan).run(&joined_flow(&plan), rounds).unwrap()
 }
 
 /// The flow that the command line runs by default.

@@ -70,6 +70,7 @@ pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console)
         &cohort,
         Run {
             dropouts,
+            dropout_probability: args.dropouts,
             observer: Arc::new(observer),
             site_observer: Arc::new(site_observer),
             cancellable: &|canceller| interruptible.set(canceller),

@@ -95,6 +95,13 @@ impl Progress {
                 Placement::Collaborator => self.say(&state, format_args!("{}: {text}", origin.participant)),
             }
         }
+        if let EventKind::Restarted { join, attempt, error, .. } = &event.kind {
+            let attempts = attempt.saturating_add(1);
+            self.say(
+                &state,
+                format_args!("the session of `{join}` starts again, attempt {attempts}: {error}"),
+            );
+        }
         for change in state.view.run_event(&event.kind, event.elapsed) {
             self.show(&mut state, change);
         }

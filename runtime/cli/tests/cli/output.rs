@@ -66,8 +66,8 @@ fn json_is_one_object_with_the_keys_that_are_promised() {
             { "rounds": 1, "local_train_loss": 0.47058823704719543, "note": "a, \"b\"" },
         ],
         "rounds": [
-            { "round": 0, "masked": 2, "dropped": 0, "unmasked": 2 },
-            { "round": 1, "masked": 2, "dropped": 0, "unmasked": 2 },
+            { "round": 0, "masked": 2, "dropped": 0, "unmasked": 2, "clipped": null },
+            { "round": 1, "masked": 2, "dropped": 0, "unmasked": 2, "clipped": null },
         ],
         // SHA-256 of the little-endian bytes of 1.125 and 1.0.
         "model_sha256": "7650574b62c2b0ac69c22254bb6e1daaba97ae9fa6a1a0cecab6b09f100a4fbd",

@@ -1,5 +1,7 @@
 //! LocalRuntime: a whole flow in this process.
 
+mod dropouts;
+mod provisions;
 mod resources;
 mod sites;
 
@@ -8,16 +10,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use veilflow_secagg::{ClientPolicy, Identities, IdentityKey};
 use veilflow_spec::graph::{Block, Hidden, Value};
 use veilflow_spec::{Device, Flow, Message, Name, Quorum, Report, Result};
 
+use self::dropouts::Dropouts;
+use self::provisions::{Places, Provisions};
 use self::resources::Pool;
 pub use self::resources::Resources;
-use self::sites::{Sites, State};
+use self::sites::{Shared, Sites, State};
 use crate::cancel::Canceller;
 use crate::error::RunError;
 use crate::event::{EventKind, Observer, Stream};
 use crate::interpreter::{Interpreter, Seat};
+use crate::secure::SiteJournal;
 
 /// Runs a flow in this process: collaborators at the same time on a bounded number of threads.
 ///
@@ -27,6 +33,8 @@ pub struct LocalRuntime<A, C> {
     collaborators: Vec<(Name, State<C>)>,
     resources: BTreeMap<Name, Resources>,
     dropouts: Vec<(Name, String)>,
+    dropout_probability: f64,
+    provisions: Provisions,
     seed: u64,
     threads: usize,
     device: Device,
@@ -44,6 +52,8 @@ impl<C> LocalRuntime<(), C> {
             collaborators: Vec::new(),
             resources: BTreeMap::new(),
             dropouts: Vec::new(),
+            dropout_probability: 0.0,
+            provisions: Provisions::default(),
             seed: 0,
             threads: thread::available_parallelism().map_or(1, usize::from),
             device: Device::Cpu,
@@ -62,6 +72,8 @@ impl<A, C> LocalRuntime<A, C> {
             collaborators: self.collaborators,
             resources: self.resources,
             dropouts: self.dropouts,
+            dropout_probability: self.dropout_probability,
+            provisions: self.provisions,
             seed: self.seed,
             threads: self.threads,
             device: self.device,
@@ -102,6 +114,38 @@ impl<A, C> LocalRuntime<A, C> {
     /// name alone, `mask`, means it in every secure join of the flow, unless a step of the flow's own has that name.
     pub fn drop_out(mut self, name: impl Into<Name>, step: impl Into<String>) -> Self {
         self.dropouts.push((name.into(), step.into()));
+        self
+    }
+
+    /// Simulates dropouts at random: in each round (turn of an outermost loop) each collaborator drops out with this
+    /// probability, in one of the round's tasks, and stays away for the rest of the round. The
+    /// [seed](Self::seed) decides who and when.
+    pub fn dropouts(mut self, probability: f64) -> Self {
+        self.dropout_probability = probability;
+        self
+    }
+
+    /// What every site asks of a secure join, whatever the flow says; the policy's own defaults, unless it is said.
+    pub fn policy(mut self, policy: ClientPolicy) -> Self {
+        self.provisions.policy = policy;
+        self
+    }
+
+    /// The identity key of a site that has one. The others get throw-away keys when the first session is signed.
+    pub fn identity(mut self, name: impl Into<Name>, key: IdentityKey) -> Self {
+        self.provisions.keys.insert(name.into(), key);
+        self
+    }
+
+    /// Whose keys the sites and the aggregator have pinned; those of the collaborators' own keys, unless it is said.
+    pub fn identities(mut self, trusted: Identities) -> Self {
+        self.provisions.trusted = Some(trusted);
+        self
+    }
+
+    /// A site's journal of what it masked, which then outlasts the run; a fresh one, unless it is said.
+    pub fn journal(mut self, name: impl Into<Name>, journal: SiteJournal) -> Self {
+        self.provisions.journals.insert(name.into(), journal);
         self
     }
 
@@ -171,8 +215,18 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
         stream: &Arc<Stream>,
     ) -> Result<R, RunError> {
         let pool = Pool::new(self.threads);
-        let sites = Sites::new(self.collaborators, &self.resources, pool, self.seed, self.device, stream)?;
-        let sites = sites.with_dropouts(self.dropouts, &flow.describe())?;
+        let shared = |names: &[Name]| {
+            let random = (self.dropout_probability, self.seed);
+            let flow = (&flow.describe(), flow.graph().blocks());
+            Ok(Shared {
+                dropouts: Dropouts::new(names, self.dropouts, random, flow)?,
+                places: Places::new(self.provisions, names)?,
+                seed: self.seed,
+                device: self.device,
+                stream: Arc::clone(stream),
+            })
+        };
+        let sites = Sites::new(self.collaborators, &self.resources, pool, shared)?;
         check_quorums(flow.graph().blocks(), sites.len())?;
         stream.emit(|| EventKind::RunStarted {
             flow: flow.name().to_owned(),
@@ -186,6 +240,7 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
         let mut interpreter = Interpreter {
             aggregator: Some(Seat { aggregator: self.aggregator, hidden: Hidden::default() }),
             group: None,
+            provided: sites.aggregator_place(),
             port: sites,
             stream: Arc::clone(stream),
             canceller: self.canceller,

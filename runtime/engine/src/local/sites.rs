@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use veilflow_spec::graph::{Close, Hidden, Payload, Value};
-use veilflow_spec::{Cause, Device, FlowDescription, Name, Origin, Placement, Result, StepError};
+use veilflow_spec::{Cause, Device, Name, Origin, Placement, Provided, Result, StepError};
 
+use super::dropouts::Dropouts;
+use super::provisions::Places;
 use super::resources::{Pool, Resources};
 use crate::error::RunError;
 use crate::event::Stream;
 use crate::port::{Port, Task};
-use crate::steps::{self, Ended};
+use crate::steps::{self, Ended, Surroundings};
 
 /// Builds a participant at its site.
 pub(super) type Build<C> = Arc<dyn Fn(&Name) -> Result<C> + Send + Sync>;
@@ -28,6 +30,8 @@ pub(super) enum State<C> {
 struct Site<C> {
     desk: Mutex<Desk<C>>,
     resources: Resources,
+    /// What it has for secure joins, from its first step on.
+    provided: OnceLock<Provided>,
 }
 
 /// What lies at a site, and what is to be done when a task returns.
@@ -52,11 +56,12 @@ pub(super) struct Sites<C> {
 }
 
 /// What every task needs.
-struct Shared {
-    dropouts: Vec<(Name, String)>,
-    seed: u64,
-    device: Device,
-    stream: Arc<Stream>,
+pub(super) struct Shared {
+    pub(super) dropouts: Dropouts,
+    pub(super) places: Places,
+    pub(super) seed: u64,
+    pub(super) device: Device,
+    pub(super) stream: Arc<Stream>,
 }
 
 impl<C> Sites<C> {
@@ -64,9 +69,7 @@ impl<C> Sites<C> {
         collaborators: Vec<(Name, State<C>)>,
         resources: &BTreeMap<Name, Resources>,
         pool: Pool,
-        seed: u64,
-        device: Device,
-        stream: &Arc<Stream>,
+        shared: impl FnOnce(&[Name]) -> Result<Shared, RunError>,
     ) -> Result<Self, RunError> {
         let mut sites = BTreeMap::new();
         for (name, state) in collaborators {
@@ -74,7 +77,8 @@ impl<C> Sites<C> {
             let resources = resources.get(&name).copied().unwrap_or_default();
             check_resources(&name, resources, &pool)?;
             let seat = Some(Seat { state, hidden: Hidden::default() });
-            let site = Arc::new(Site { desk: Mutex::new(Desk { seat, ended: Vec::new() }), resources });
+            let desk = Mutex::new(Desk { seat, ended: Vec::new() });
+            let site = Arc::new(Site { desk, resources, provided: OnceLock::new() });
             if sites.insert(name.clone(), site).is_some() {
                 return Err(RunError::DuplicateCollaborator { name });
             }
@@ -86,41 +90,8 @@ impl<C> Sites<C> {
         if let Some(name) = resources.keys().find(|name| !sites.contains_key(*name)) {
             return Err(unknown("`resources`", name, &names));
         }
-        let shared = Shared { dropouts: Vec::new(), seed, device, stream: Arc::clone(stream) };
-        Ok(Self { names, sites, pool, shared: Arc::new(shared) })
-    }
-
-    /// Adds simulated dropouts, each of which must name a collaborator and one of its steps.
-    pub(super) fn with_dropouts(
-        mut self,
-        dropouts: Vec<(Name, String)>,
-        flow: &FlowDescription,
-    ) -> Result<Self, RunError> {
-        let steps = flow.steps();
-        let steps = || steps.iter().filter(|step| step.placement == Placement::Collaborator);
-        let mut resolved = Vec::with_capacity(dropouts.len());
-        for (name, step) in dropouts {
-            if !self.sites.contains_key(&name) {
-                return Err(unknown("a simulated dropout", &name, &self.names));
-            }
-            if steps().any(|known| *known.name == *step) {
-                resolved.push((name, step));
-                continue;
-            }
-            // Without its join's name, a step of a protocol is meant in every secure join.
-            let before = resolved.len();
-            let meant = steps().filter(|known| known.hidden && known.name.rsplit('.').next() == Some(&step));
-            resolved.extend(meant.map(|known| (name.clone(), known.name.to_string())));
-            if resolved.len() == before {
-                let known = steps().map(|step| step.name.to_string()).collect();
-                return Err(RunError::UnknownStep { step, known });
-            }
-        }
-        let dropouts = resolved;
-        let Shared { seed, device, ref stream, .. } = *self.shared;
-        let stream = Arc::clone(stream);
-        self.shared = Arc::new(Shared { dropouts, seed, device, stream });
-        Ok(self)
+        let shared = Arc::new(shared(&names)?);
+        Ok(Self { names, sites, pool, shared })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -130,9 +101,14 @@ impl<C> Sites<C> {
     pub(super) fn all(&self) -> &[Name] {
         &self.names
     }
+
+    /// What the aggregator's place provides.
+    pub(super) fn aggregator_place(&self) -> Provided {
+        self.shared.places.aggregator()
+    }
 }
 
-fn unknown(what: &str, name: &Name, known: &[Name]) -> RunError {
+pub(super) fn unknown(what: &str, name: &Name, known: &[Name]) -> RunError {
     RunError::UnknownCollaborator { what: what.to_owned(), name: name.clone(), known: known.to_vec() }
 }
 
@@ -160,9 +136,10 @@ impl<C: Send + 'static> Port<C> for Sites<C> {
         let mut borrowed = Borrowed::take(site).ok_or(Cause::Busy)?;
         // Held by the one who waits, not by the task: a task that is cut off makes room for others.
         let _held = self.pool.acquire(site.resources).await.ok_or(Cause::Cancelled)?;
+        let provided = site.provided.get_or_init(|| self.shared.places.site(&task.name)).clone();
         let (shared, cpus) = (Arc::clone(&self.shared), site.resources.processors());
         let confidential = shared.stream.confidential();
-        let running = tokio::task::spawn_blocking(move || shared.run(&mut borrowed, cpus, task));
+        let running = tokio::task::spawn_blocking(move || shared.run(&mut borrowed, (cpus, provided), task));
         let result = running.await.unwrap_or(Err(Cause::Cancelled));
         // Where the site ends: nothing that it wrote crosses in a confidential flow.
         result.map_err(|cause| if confidential { cause.without_text() } else { cause })
@@ -243,13 +220,18 @@ impl<C> Drop for Borrowed<C> {
 
 impl Shared {
     /// Runs a task to its end, on the thread that calls.
-    fn run<C>(&self, borrowed: &mut Borrowed<C>, cpus: usize, task: Task<C>) -> Result<Value, Cause> {
+    fn run<C>(
+        &self,
+        borrowed: &mut Borrowed<C>,
+        place: (usize, Provided),
+        task: Task<C>,
+    ) -> Result<Value, Cause> {
         let not_built = |text| Cause::NotBuilt { text: Some(text) };
         catch_unwind(AssertUnwindSafe(|| borrowed.build(&task.name)))
             .map_err(|panic| not_built(format!("panicked: {}", steps::panic_text(&*panic))))?
             .map_err(|error| not_built(error.to_string()))?;
         let participants = borrowed.participants().ok_or(Cause::Busy)?;
-        let result = self.run_steps(participants, cpus, task);
+        let result = self.run_steps(participants, place, task);
         if matches!(result, Err(Cause::Panicked { .. })) {
             borrowed.discard();
         }
@@ -259,7 +241,7 @@ impl Shared {
     fn run_steps<C>(
         &self,
         (participant, hidden): (&mut C, &mut Hidden),
-        cpus: usize,
+        (cpus, provided): (usize, Provided),
         task: Task<C>,
     ) -> Result<Value, Cause> {
         let Task { name, steps, mut payload, loops, cancellation } = task;
@@ -269,7 +251,7 @@ impl Shared {
             if cancellation.is_cancelled() {
                 return Err(Cause::Cancelled);
             }
-            if self.dropouts.iter().any(|(who, at)| *who == name && **at == *info.name) {
+            if self.dropouts.before(&name, info, &loops) {
                 return Err(Cause::DroppedOut { step: step() });
             }
             let origin = Origin {
@@ -279,8 +261,9 @@ impl Shared {
                 path: Arc::clone(&info.path),
                 loops: Arc::clone(&loops),
             };
-            let allowed = (cpus, self.device);
-            let ended = steps::run(origin, self.seed, allowed, &cancellation, &self.stream, |cx| {
+            let (seed, device, provided) = (self.seed, self.device, provided.clone());
+            let surroundings = Surroundings { seed, cpus, device, provided };
+            let ended = steps::run(origin, surroundings, &cancellation, &self.stream, |cx| {
                 node.step()(participant, hidden, payload, cx)
             });
             let output = ended.map_err(|ended| match ended {

@@ -1,8 +1,8 @@
 //! SecAgg's hidden participant at a site.
 
 use veilflow_secagg::{
-    Client, ClientPolicy, ConsistencyCheckClient, FreezeRosterClient, Input, InputId, MaskInputClient,
-    MemoryJournal, ModelDigest, Parameters, Plan, ReceiveSharesClient, ShareKeysClient, UnmaskClient,
+    ConsistencyCheckClient, FreezeRosterClient, Input, InputId, MaskInputClient, ModelDigest, Parameters,
+    ReceiveSharesClient, ShareKeysClient, UnmaskClient,
 };
 use veilflow_spec::{Context, HiddenRole, MessageDigest, Parts, Result, SecureSum};
 
@@ -10,14 +10,14 @@ use super::messages::{
     AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, RosterReveal,
     SealedShares, Survivors, Word, Words,
 };
+use super::place::SecureSite;
 use super::{out_of_order, plan, protocol};
 
 /// SecAgg's hidden participant at a site: its secrets never leave it, and outlast no session.
 pub struct SecAggClient {
     parameters: Parameters,
-    policy: ClientPolicy,
-    /// What this site masked before, so that it masks the input of one place in the run once. It outlasts sessions.
-    journal: MemoryJournal,
+    /// The site's own: its identity, its policy, and what it masked before.
+    site: SecureSite,
     secrets: Secrets,
     /// What the site was given in this session.
     message: Option<MessageDigest>,
@@ -35,9 +35,8 @@ enum Secrets {
 }
 
 impl SecAggClient {
-    pub(super) fn new(parameters: Parameters, policy: ClientPolicy) -> Self {
-        let (journal, secrets) = (MemoryJournal::new(), Secrets::None);
-        Self { parameters, policy, journal, secrets, message: None }
+    pub(super) fn new(parameters: Parameters, site: SecureSite) -> Self {
+        Self { parameters, site, secrets: Secrets::None, message: None }
     }
 
     fn take(&mut self) -> Secrets {
@@ -51,9 +50,10 @@ impl SecAggClient {
         cx: &Context,
     ) -> Result<PublicKeys> {
         self.close();
-        let plan: Plan = plan::<T>(&self.parameters, new.clients)?;
-        let client = Client::new(cx.participant().as_str(), plan, self.policy).map_err(protocol)?;
-        let (keys, message) = client.advertise_keys(new.session, &mut self.journal).map_err(protocol)?;
+        let plan = plan::<T>(&self.parameters, new.clients)?;
+        let client = self.site.client(cx.participant(), plan)?;
+        let keys = client.advertise_keys(new.session, &mut self.site.journal());
+        let (keys, message) = keys.map_err(protocol)?;
         self.secrets = Secrets::Keys(Box::new(keys));
         Ok(PublicKeys(message))
     }
@@ -91,14 +91,16 @@ impl SecAggClient {
         let (Secrets::EverybodysShares(shares), Some(message)) = (self.take(), self.message.take()) else {
             return Err(out_of_order("mask"));
         };
-        let parts = Parts::of(input)?;
+        let parts = Parts::of(input, self.parameters.clipping_range())?;
         let input = Input { weight: input.weight(), scalars: parts.scalars(), vector: parts.vector() };
         let model = ModelDigest::from_bytes(*message.as_bytes());
         // One place of the run: whatever the server calls the session, its input is masked once.
         let turns: Vec<u8> = cx.loops().iter().flat_map(|turn| turn.to_be_bytes()).collect();
         let place =
             InputId::of_parts([&b"secure-join"[..], cx.origin().path.as_bytes(), &turns, message.as_bytes()]);
-        let masked = shares.mask_input(model, place, &input, &mut cx.rng(), &mut self.journal);
+        // Numbers that any step would get which masks at this site and turn what was made of this message.
+        let mut rng = cx.rng_for(message.as_bytes());
+        let masked = shares.mask_input(model, place, &input, &mut rng, &mut self.site.journal());
         let (masked, message) = masked.map_err(protocol)?;
         self.secrets = Secrets::Masked(Box::new(masked));
         Ok(MaskedInput(message))
@@ -107,7 +109,8 @@ impl SecAggClient {
     /// Round 3: its word leaves on whose inputs are in the sum, and on what it was given.
     pub(super) fn check_consistency(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Word> {
         let Secrets::Masked(masked) = self.take() else { return Err(out_of_order("check_consistency")) };
-        let (confirmed, message) = masked.check_consistency(&survivors.0).map_err(protocol)?;
+        let (confirmed, message) =
+            masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
         self.secrets = Secrets::Confirmed(Box::new(confirmed));
         Ok(Word(message))
     }

@@ -19,29 +19,38 @@
 //! | `reconstruct` | aggregator | takes the masks off the sum | 4 |
 //!
 //! **Sessions.** One random id a run and join, and a round that counts the turns; a site masks the input of one place
-//! in the run once. Its journal lasts as long as the run.
+//! in the run once. A session that fails before `receive_shares` is started again, as the next attempt and with fresh
+//! keys, among those who are still there: [`SecAgg::with_attempts`]. From then on it completes by threshold or fails.
 //!
-//! **What it defends against** is what [`veilflow_secagg`] does: an aggregator that is curious and follows the
-//! protocol. It does not defend against one that lies about keys or about who is in the sum.
+//! **Whose is what.** The parameters are the flow's, and part of its fingerprint. Identity, policy and journal are a
+//! site's own: its runtime provides them ([`SecureSite`]), and nothing that the aggregator sends changes them.
+//!
+//! **What it defends against** is what [`veilflow_secagg`] does: by default an aggregator that does anything, with a
+//! third of the participants on its side.
 
 mod client;
+#[cfg(test)]
+mod faults;
 pub mod messages;
+mod place;
 mod server;
 #[cfg(test)]
 mod tests;
 
-use veilflow_secagg::{ClientPolicy, Layout, Parameters, Plan, Security};
+use veilflow_secagg::{Layout, NumShares, Parameters, Plan};
 use veilflow_spec::{
-    AtAggregator, AtCollaborators, MessageDigest, Needs, Opening, Result, SecureProtocol, SecureSum,
+    AtAggregator, AtCollaborators, Context, MessageDigest, Needs, Opening, Result, SecureProtocol, SecureSum,
     StepError, Sum,
 };
 
 pub use self::client::SecAggClient;
+pub use self::place::{SecureAggregator, SecureSite, SiteIdentity, SiteJournal};
 pub use self::server::SecAggServer;
 
-/// SecAgg on the complete graph: `.secure_join(SecAgg::complete(), Server::average)`.
+/// SecAgg: `.secure_join(SecAgg::complete(), Server::average)`.
 ///
-/// The parameters are part of the flow's fingerprint; the [policy](Self::with_policy) is each site's own.
+/// It holds against a malicious server unless the parameters ask for less, and every site's policy allows that
+/// ([`LocalRuntime::policy`](crate::LocalRuntime::policy)).
 ///
 /// ```
 /// extern crate veilflow_spec as veilflow; // `veilflow` itself in a program
@@ -102,26 +111,49 @@ pub use self::server::SecAggServer;
 #[derive(Clone, Copy, Debug)]
 pub struct SecAgg {
     parameters: Parameters,
-    policy: ClientPolicy,
+    attempts: u32,
 }
 
+/// How often a session's setup is started, unless it is said.
+const ATTEMPTS: u32 = 3;
+
 impl SecAgg {
-    /// SecAgg with the default parameters.
+    /// SecAgg on the complete graph, with the default parameters.
     pub fn complete() -> Self {
         Self::new(Parameters::new())
     }
 
-    /// SecAgg with these parameters, in the setting of a curious server: a join has no identity keys to sign with yet.
+    /// SecAgg with these parameters.
     pub fn new(parameters: Parameters) -> Self {
-        let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
-        Self { parameters: parameters.with_security(Security::SemiHonest), policy }
+        Self { parameters, attempts: ATTEMPTS }
     }
 
-    /// What the sites ask of any session, whatever the parameters say. It is no part of the fingerprint: a site
-    /// builds its flow with its own. One that asks for [`Security::Malicious`] refuses to take part.
+    /// SecAgg+, in which each site shares masks and secrets with few neighbours in a random graph: as many, and with the
+    /// threshold, as the parameters' adversaries and dropouts allow for the number invited, unless
+    /// [`num_shares`](Parameters::with_num_shares) says how many. A cohort that is too small for a sparse graph shares
+    /// among all, as [`complete`](Self::complete) does.
+    pub fn plus(parameters: Parameters) -> Self {
+        Self::new(match parameters.num_shares() == NumShares::default() {
+            true => parameters.with_num_shares(NumShares::Auto),
+            false => parameters,
+        })
+    }
+
+    /// The parameters of each session.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Whether its graph is to be sparse.
+    fn is_plus(&self) -> bool {
+        self.parameters.num_shares() != NumShares::default()
+    }
+
+    /// How often the setup of a session is started at most; 3, unless it is said, and at least once. It is repeated only
+    /// while no input is masked, and among those only who are still there.
     #[must_use]
-    pub fn with_policy(mut self, policy: ClientPolicy) -> Self {
-        self.policy = policy;
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts.max(1);
         self
     }
 }
@@ -134,7 +166,7 @@ fn plan<T: SecureSum>(parameters: &Parameters, clients: usize) -> Result<Plan> {
 }
 
 /// An error of the protocol, under its code: at a site, the text stays and the code crosses.
-fn protocol(error: veilflow_secagg::Error) -> StepError {
+pub(crate) fn protocol(error: veilflow_secagg::Error) -> StepError {
     StepError::with_code(error.code(), error)
 }
 
@@ -149,7 +181,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
     type Client = SecAggClient;
 
     fn name(&self) -> &'static str {
-        "secagg"
+        if self.is_plus() { "secagg+" } else { "secagg" }
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {
@@ -157,6 +189,8 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
         // The digest is over all parameters, those too that get no line of their own.
         let digest: String = parameters.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         vec![
+            ("security", parameters.security().to_string()),
+            ("num-shares", parameters.num_shares().to_string()),
             ("threshold", parameters.reconstruction_threshold().to_string()),
             ("min-cohort", parameters.min_cohort().to_string()),
             ("max-weight", parameters.max_weight().to_string()),
@@ -172,12 +206,16 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
         Ok(Needs { inputs: plan.threshold().max(plan.min_cohort()), unmasking: plan.threshold() })
     }
 
-    fn server(&self) -> Result<SecAggServer> {
-        SecAggServer::new(self.parameters)
+    fn attempts(&self) -> u32 {
+        self.attempts
     }
 
-    fn client(&self) -> Result<SecAggClient> {
-        Ok(SecAggClient::new(self.parameters, self.policy))
+    fn server(&self, cx: &Context) -> Result<SecAggServer> {
+        SecAggServer::new(self.parameters, SecureAggregator::of(cx)?)
+    }
+
+    fn client(&self, cx: &Context) -> Result<SecAggClient> {
+        Ok(SecAggClient::new(self.parameters, SecureSite::of(cx)?))
     }
 
     fn setup(

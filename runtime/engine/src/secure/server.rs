@@ -2,7 +2,7 @@
 
 use veilflow_secagg::{
     AdvertiseKeysServer, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest,
-    Parameters, Session, ShareKeysServer, UnmaskServer,
+    NumShares, Parameters, Plan, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
     Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
@@ -13,11 +13,13 @@ use super::messages::{
     AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, RosterReveal,
     SealedShares, Survivors, Word, Words,
 };
+use super::place::SecureAggregator;
 use super::{out_of_order, plan, protocol};
 
 /// SecAgg's hidden participant at the aggregator. It never holds anything of one site but what the messages say.
 pub struct SecAggServer {
     parameters: Parameters,
+    place: SecureAggregator,
     /// The last session; the next one has the same id and a higher round.
     session: Session,
     opened: bool,
@@ -25,6 +27,8 @@ pub struct SecAggServer {
     message: Option<MessageDigest>,
     /// Those whom the session lost before its sum was made.
     lost: Vec<Missing>,
+    /// Those who sent what the protocol refuses, in any round.
+    refused: Vec<Missing>,
 }
 
 /// How far the running session has come.
@@ -39,10 +43,10 @@ enum Stage {
 }
 
 impl SecAggServer {
-    pub(super) fn new(parameters: Parameters) -> Result<Self> {
+    pub(super) fn new(parameters: Parameters, place: SecureAggregator) -> Result<Self> {
         let session = Session::generate(0).map_err(protocol)?;
-        let (stage, lost) = (Stage::None, Vec::new());
-        Ok(Self { parameters, session, opened: false, stage, message: None, lost })
+        let (stage, lost, refused) = (Stage::None, Vec::new(), Vec::new());
+        Ok(Self { parameters, place, session, opened: false, stage, message: None, lost, refused })
     }
 
     fn take(&mut self) -> Stage {
@@ -62,16 +66,20 @@ impl SecAggServer {
             match receive(&name, message) {
                 Ok(()) => received += 1,
                 Err(error) => {
-                    let code = error.code().to_owned();
-                    let cause = Cause::Failed { step: step.to_owned(), code, text: None };
-                    self.lost.push(Missing { participant: name, cause });
+                    let at_fault = error.culprits().contains(&name.as_str());
+                    let (step, code) = (step.to_owned(), error.code().to_owned());
+                    let cause = Cause::Refused { step, code, at_fault };
+                    let missing = Missing { participant: name, cause };
+                    self.refused.push(missing.clone());
+                    self.lost.push(missing);
                 }
             }
         }
         received
     }
 
-    /// Names the session: the id of this run and join, and a round that only goes up.
+    /// Names the session: the id of this run and join, and a round that only goes up; or the next attempt at it, without
+    /// those whom it lost.
     pub(super) fn open_session<T: SecureSum>(
         &mut self,
         opening: Opening,
@@ -80,24 +88,42 @@ impl SecAggServer {
         self.close();
         let clients = opening.invited().len();
         let plan = plan::<T>(&self.parameters, clients)?;
-        if self.opened {
-            self.session = self.session.with_round(self.session.round().saturating_add(1));
-        } else {
+        if !self.opened {
             self.opened = true;
-            let error = plan.max_error_of_mean(clients, clients as u64 * self.parameters.max_weight());
-            let threshold = plan.threshold();
-            cx.note(format_args!(
-                "secure aggregation of {clients} sites, threshold {threshold}; a mean is exact to {error:.1e}"
-            ));
-            if plan.min_cohort() == 2 {
-                cx.note("min-cohort 2: where only two sites are in a sum, each can compute the other's part of it");
-            }
+            self.introduce(&plan, cx);
+        } else if opening.attempt() == 0 {
+            self.session = self.session.with_round(self.session.round().saturating_add(1));
         }
-        let invited = opening.invited().iter().map(Name::to_string);
-        let server = AdvertiseKeysServer::new(self.session, plan, invited).map_err(protocol)?;
+        self.session = self.session.with_attempt(opening.attempt());
+        self.lost = opening.missing().to_vec();
+        let server = self.place.server(self.session, plan, opening.invited())?;
         self.message = Some(opening.message());
         self.stage = Stage::Advertising(server);
         Ok(Foreach::only(opening.invited(), NewSession { session: self.session, clients }))
+    }
+
+    /// Says once what is protected, against whom and how well.
+    fn introduce(&self, plan: &Plan, cx: &Context) {
+        let (clients, security) = (plan.clients(), plan.security());
+        let error = plan.max_error_of_mean(clients, clients as u64 * self.parameters.max_weight());
+        let threshold = plan.threshold();
+        cx.note(format_args!(
+            "secure aggregation of {clients} sites against a {security} server, threshold {threshold}; \
+             a mean is exact to {error:.1e}"
+        ));
+        let neighbours = plan.neighbours();
+        if neighbours + 1 < clients {
+            cx.note(format_args!("each site shares its secrets with {neighbours} others in a random graph"));
+        } else if self.parameters.num_shares() == NumShares::Auto {
+            cx.note(format_args!(
+                "{clients} sites are too few for a sparse graph against so many adversaries: all share with all"
+            ));
+        }
+        if plan.min_cohort() == 2 {
+            cx.note(
+                "min-cohort 2: where only two sites are in a sum, each can compute the other's part of it",
+            );
+        }
     }
 
     /// Round 0: the public keys of all, for each of them.
@@ -188,7 +214,9 @@ impl SecAggServer {
         cx.metric("masked", survivors.len() as f64);
         cx.metric("dropped", lost.len() as f64);
         cx.metric("unmasked", unmasked as f64);
-        let mut means = Means::new(aggregate.scalars(), aggregate.mean());
+        cx.metric("clipped", aggregate.clipped() as f64);
+        let range = self.parameters.clipping_range();
+        let mut means = Means::new(aggregate.scalars(), aggregate.mean(), range);
         let total_weight = aggregate.total_weight();
         Ok(Sum::new(T::read(total_weight, &mut means)?, total_weight, survivors, lost))
     }
@@ -199,5 +227,10 @@ impl HiddenRole for SecAggServer {
         self.stage = Stage::None;
         self.message = None;
         self.lost.clear();
+        self.refused.clear();
+    }
+
+    fn refused(&self) -> Vec<Missing> {
+        self.refused.clone()
     }
 }

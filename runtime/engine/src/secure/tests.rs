@@ -10,14 +10,14 @@ use veilflow_secagg::{
 };
 use veilflow_spec::{
     Cancellation, Context, Device, HiddenRole, Message, MessageDigest, Origin, Placement, SecureSum, Signal,
-    SignalSink,
+    SignalSink, StepError,
 };
 
 use super::messages::{
     AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, Roster, RosterReveal, SealedShares,
     Survivors, Word, Words,
 };
-use super::{SecAggClient, plan};
+use super::{SecAggClient, SecureAggregator, SecureSite, SiteJournal, plan};
 
 #[derive(Clone, Serialize, Deserialize, Message, SecureSum)]
 struct Update {
@@ -53,7 +53,9 @@ fn parameters() -> Parameters {
 
 fn clients() -> Clients {
     let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
-    NAMES.map(|name| (name, SecAggClient::new(parameters(), policy))).into()
+    let site =
+        || SecureSite::new(policy, SiteJournal::default(), || Err(StepError::msg("nothing is signed")));
+    NAMES.map(|name| (name, SecAggClient::new(parameters(), site()))).into()
 }
 
 /// A session up to its shares.
@@ -156,4 +158,13 @@ fn without_what_a_site_was_given_nothing_is_masked() {
     let client = clients.get_mut("a").unwrap();
     let error = client.mask(&Update { loss: 0.5, examples: 1000 }, &context("a", 0)).unwrap_err();
     assert_eq!(error.code(), "out-of-order");
+}
+
+#[test]
+fn a_place_that_provides_nothing_is_told_what_to_do() {
+    for error in [SecureSite::of(&context("a", 0)).err(), SecureAggregator::of(&context("a", 0)).err()] {
+        let error = error.unwrap();
+        assert_eq!(error.code(), "nothing-provided");
+        assert!(error.to_string().contains("LocalRuntime"), "{error}");
+    }
 }

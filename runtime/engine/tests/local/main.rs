@@ -5,6 +5,7 @@ extern crate veilflow_spec as veilflow;
 
 mod cancelling;
 mod control;
+mod dropouts;
 mod events;
 mod faults;
 mod limits;

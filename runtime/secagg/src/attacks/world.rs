@@ -1,11 +1,17 @@
 //! Honest sites, and what a server can have from them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::*;
+use crate::{
+    derive::{pair_mask_key, self_mask_key},
+    keys::PrivateKey,
+    mask::{self, Sign},
+    shamir::{Share, combine},
+    *,
+};
 
 pub(super) struct World {
     pub(super) plan: Plan,
@@ -16,7 +22,11 @@ pub(super) struct World {
     pub(super) trusted: Arc<Identities>,
     pub(super) journals: Vec<MemoryJournal>,
     pub(super) model: ModelDigest,
+    pub(super) weights: Vec<u64>,
 }
+
+/// What every site reports as its loss.
+pub(super) const LOSS: f64 = 0.25;
 
 /// The weights of the sites, which tell their inputs apart: 1, 2, 4, …
 pub(super) fn weight(site: usize) -> u64 {
@@ -24,9 +34,9 @@ pub(super) fn weight(site: usize) -> u64 {
 }
 
 impl World {
-    /// So many sites with one value each.
+    /// So many sites with a loss and one value each.
     pub(super) fn new(parameters: Parameters, sites: usize) -> Self {
-        let plan = parameters.with_min_cohort(2).plan(sites, Layout::new(0, 1)).unwrap();
+        let plan = parameters.with_min_cohort(2).plan(sites, Layout::new(1, 1)).unwrap();
         let names: Vec<String> = (0..sites).map(|i| format!("site {i}")).collect();
         let keys: Vec<_> = names.iter().map(|_| Arc::new(IdentityKey::generate().unwrap())).collect();
         let identities = names.iter().map(String::as_str).zip(keys.iter().map(|key| key.public()));
@@ -39,6 +49,7 @@ impl World {
             journals: vec![MemoryJournal::new(); sites],
             names,
             model: ModelDigest::of_f32(&[1.0]),
+            weights: (0..sites).map(weight).collect(),
         }
     }
 
@@ -83,10 +94,22 @@ impl World {
     /// Round 0, second exchange, and round 1.
     pub(super) fn share(
         &self,
-        mut server: FreezeRosterServer,
+        server: FreezeRosterServer,
         roster: &RosterMessage,
         clients: Vec<FreezeRosterClient>,
     ) -> Result<(MaskedInputServer, Vec<MaskInputClient>), Error> {
+        let (server, shares, clients) = self.deal(server, roster, clients, |_, _| {})?;
+        Ok((server, self.open(&shares, clients)?))
+    }
+
+    /// The same without opening what was dealt, by sharers that may change what they deal.
+    pub(super) fn deal(
+        &self,
+        mut server: FreezeRosterServer,
+        roster: &RosterMessage,
+        clients: Vec<FreezeRosterClient>,
+        change: impl Fn(&str, &mut ShareKeysMessage),
+    ) -> Result<Dealt, Error> {
         let mut frozen = Vec::new();
         for (name, client) in self.names.iter().zip(clients) {
             let (client, message) = client.freeze_roster(roster)?;
@@ -96,13 +119,22 @@ impl World {
         let (mut server, roster) = server.reveal()?;
         let mut sharing = Vec::new();
         for (name, client) in self.names.iter().zip(frozen) {
-            let (client, message) = client.share_keys(&roster)?;
+            let (client, mut message) = client.share_keys(&roster)?;
+            change(name, &mut message);
             server.receive(name, message)?;
             sharing.push(client);
         }
         let (server, shares) = server.deliver()?;
+        Ok((server, shares, sharing))
+    }
+
+    pub(super) fn open(
+        &self,
+        shares: &BTreeMap<String, SharesMessage>,
+        clients: Vec<ReceiveSharesClient>,
+    ) -> Result<Vec<MaskInputClient>, Error> {
         let open = |(name, client): (&String, ReceiveSharesClient)| client.receive_shares(&shares[name]);
-        Ok((server, self.names.iter().zip(sharing).map(open).collect::<Result<_, _>>()?))
+        self.names.iter().zip(clients).map(open).collect()
     }
 
     /// Rounds 2 to 4: the sum of the weights.
@@ -110,16 +142,16 @@ impl World {
         &mut self,
         mut server: MaskedInputServer,
         ready: Vec<MaskInputClient>,
-        left_out: Option<usize>,
+        absent: &[usize],
     ) -> Result<u64, Error> {
         let mut clients = Vec::new();
-        for (site, client) in ready.into_iter().enumerate().filter(|(site, _)| left_out != Some(*site)) {
+        for (site, client) in ready.into_iter().enumerate().filter(|(site, _)| !absent.contains(site)) {
             let (client, message) = self.mask(site, client, self.model)?;
             server.receive(&self.names[site], message)?;
             clients.push((self.names[site].clone(), client));
         }
         let (server, survivors) = server.announce(self.model)?;
-        let (mut server, clients, signatures) = confirm(server, &survivors, clients)?;
+        let (mut server, clients, signatures) = self.confirm(server, &survivors, clients)?;
         for (name, client) in clients {
             server.receive(&name, client.unmask(&signatures)?)?;
         }
@@ -132,18 +164,25 @@ impl World {
         client: MaskInputClient,
         model: ModelDigest,
     ) -> Result<(ConsistencyCheckClient, MaskedInputMessage), Error> {
-        let input = Input { weight: weight(site), scalars: &[], vector: &[0.5] };
-        let id = InputId::of_parts([self.names[site].as_bytes()]);
+        let input = Input { weight: self.weights[site], scalars: &[LOSS], vector: &[0.5] };
+        let id = InputId::of_parts([self.names[site].as_bytes(), &self.session.round().to_be_bytes()]);
         client.mask_input(model, id, &input, &mut ChaCha8Rng::seed_from_u64(0), &mut self.journals[site])
     }
 
     /// Rounds 0 to 2: the server, each client, each masked vector.
     pub(super) fn masked(&mut self) -> Result<Masked, Error> {
+        self.masked_but(&[])
+    }
+
+    /// Those who are absent send their vector too late.
+    fn masked_but(&mut self, absent: &[usize]) -> Result<Masked, Error> {
         let (mut server, ready) = self.ready()?;
         let (mut clients, mut vectors) = (Vec::new(), Vec::new());
         for (site, client) in ready.into_iter().enumerate() {
             let (client, message) = self.mask(site, client, self.model)?;
-            server.receive(&self.names[site], message.clone())?;
+            if !absent.contains(&site) {
+                server.receive(&self.names[site], message.clone())?;
+            }
             clients.push(client);
             let mut entries = vec![0; self.plan.entries()];
             message.entries.add_to(&mut entries, self.plan.entry_bits()).unwrap();
@@ -151,6 +190,38 @@ impl World {
         }
         let (server, survivors) = server.announce(self.model)?;
         Ok(Masked { server, survivors, clients, vectors })
+    }
+
+    /// Rounds 0 to 4, with all that the server has in the end.
+    pub(super) fn answers(&mut self, absent: &[usize]) -> Result<Answers, Error> {
+        let Masked { server, survivors, clients, vectors } = self.masked_but(absent)?;
+        let clients = self.names.iter().cloned().zip(clients).enumerate();
+        let clients = clients.filter(|(site, _)| !absent.contains(site)).map(|(_, client)| client).collect();
+        let (server, clients, signatures) = self.confirm(server, &survivors, clients)?;
+        let mut messages = Vec::new();
+        for (name, client) in clients {
+            messages.push((name, client.unmask(&signatures)?));
+        }
+        Ok(Answers { session: self.session, server, messages, vectors })
+    }
+
+    /// Round 3. A client whose word the server does not like is left behind.
+    pub(super) fn confirm(
+        &mut self,
+        mut server: ConsistencyCheckServer,
+        survivors: &SurvivorsMessage,
+        clients: Vec<(String, ConsistencyCheckClient)>,
+    ) -> Result<Confirmed, Error> {
+        let mut next = Vec::new();
+        for (name, client) in clients {
+            let site = self.names.iter().position(|known| *known == name).unwrap();
+            let (client, word) = client.check_consistency(survivors, &mut self.journals[site])?;
+            if server.receive(&name, word).is_ok() {
+                next.push((name, client));
+            }
+        }
+        let (server, signatures) = server.forward()?;
+        Ok((server, next, signatures))
     }
 }
 
@@ -161,21 +232,50 @@ pub(super) struct Masked {
     pub(super) vectors: Vec<Vec<u32>>,
 }
 
+type Dealt = (MaskedInputServer, BTreeMap<String, SharesMessage>, Vec<ReceiveSharesClient>);
 type Confirmed = (UnmaskServer, Vec<(String, UnmaskClient)>, SignaturesMessage);
 
-/// Round 3. A client whose word the server does not like is left behind.
-pub(super) fn confirm(
-    mut server: ConsistencyCheckServer,
-    survivors: &SurvivorsMessage,
-    clients: Vec<(String, ConsistencyCheckClient)>,
-) -> Result<Confirmed, Error> {
-    let mut next = Vec::new();
-    for (name, client) in clients {
-        let (client, word) = client.check_consistency(survivors)?;
-        if server.receive(&name, word).is_ok() {
-            next.push((name, client));
-        }
+/// What a session gives to the server: each answer, and each masked vector, late ones too.
+pub(super) struct Answers {
+    pub(super) session: Session,
+    pub(super) server: UnmaskServer,
+    pub(super) messages: Vec<(String, UnmaskMessage)>,
+    pub(super) vectors: Vec<Vec<u32>>,
+}
+
+impl Answers {
+    /// All shares of one site's secret, by position.
+    pub(super) fn shares(&self, kind: ShareKind, of: &str) -> Vec<(u8, Share)> {
+        let found = |(holder, answer): &(String, UnmaskMessage)| {
+            let shares = match kind {
+                ShareKind::Seed => &answer.seeds,
+                ShareKind::MaskingKey => &answer.masking_keys,
+            };
+            let position = self.server.roster.share_position(of, holder)?;
+            Some((position, shares.get(of)?.opening().share().clone()))
+        };
+        self.messages.iter().filter_map(found).collect()
     }
-    let (server, signatures) = server.forward()?;
-    Ok((server, next, signatures))
+}
+
+/// The weight in one masked vector, with the masks taken off that shares of one site's secrets open.
+pub(super) fn weight_in(
+    server: &UnmaskServer,
+    name: &str,
+    vector: &[u32],
+    seeds: Option<&[(u8, Share)]>,
+    keys: &[(u8, Share)],
+) -> u64 {
+    let mut entries = vector.to_vec();
+    if let Some(seeds) = seeds {
+        let key = self_mask_key(&combine(seeds).unwrap(), &server.session, name).unwrap();
+        mask::apply(&mut entries, &key, Sign::Minus).unwrap();
+    }
+    let masking = PrivateKey::from_bytes(&combine(keys).unwrap()).unwrap();
+    for (other, member) in server.roster.neighbours(name) {
+        let agreed = masking.agree(&member.masking_key);
+        let key = pair_mask_key(&agreed, &server.session, name, other, &server.binding).unwrap();
+        mask::apply(&mut entries, &key, Sign::of_pair(name, other).opposite()).unwrap();
+    }
+    u64::from(entries[0] & server.plan.entry_mask::<u32>())
 }

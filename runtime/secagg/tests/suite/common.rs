@@ -42,6 +42,65 @@ impl Data {
     }
 }
 
+/// A setting in which the protocol must do the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Configuration {
+    pub(crate) clients: usize,
+    pub(crate) threshold: u32,
+    /// None: the server is trusted to follow the protocol.
+    pub(crate) colluders: Option<usize>,
+    /// None: the complete graph.
+    pub(crate) neighbours: Option<u32>,
+    /// With differential privacy, so that the sum is the plain one and noise.
+    pub(crate) private: bool,
+}
+
+/// The complete graph and k-regular ones (even and odd k), for a curious and a malicious server, without and with
+/// colluders, and with differential privacy. Each finishes without any one of its clients.
+pub(crate) const CONFIGURATIONS: [Configuration; 10] = [
+    Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None, private: false },
+    Configuration { clients: 4, threshold: 3, colluders: Some(0), neighbours: None, private: false },
+    Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None, private: false },
+    Configuration { clients: 12, threshold: 2, colluders: None, neighbours: Some(4), private: false },
+    Configuration { clients: 12, threshold: 3, colluders: None, neighbours: Some(6), private: false },
+    Configuration { clients: 12, threshold: 4, colluders: Some(0), neighbours: Some(6), private: false },
+    Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8), private: false },
+    Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None, private: true },
+    Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None, private: true },
+    Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8), private: true },
+];
+
+impl Configuration {
+    pub(crate) fn cohort(&self) -> Cohort {
+        let security = self.colluders.map_or(Security::SemiHonest, |colluders| Security::Malicious {
+            adversaries: colluders as f64 / self.clients as f64,
+        });
+        let parameters = Parameters::new()
+            .with_security(security)
+            .with_min_cohort(2)
+            .with_reconstruction_threshold(Threshold::Count(self.threshold));
+        let parameters = match self.neighbours {
+            Some(neighbours) => parameters
+                .with_num_shares(NumShares::Count(neighbours))
+                .with_colluders(0.0)
+                .with_dropouts(0.0),
+            None => parameters,
+        };
+        let privacy = Privacy::new(2.0, 0.5, 1e-5);
+        let parameters = if self.private { parameters.with_privacy(privacy) } else { parameters };
+        Cohort::new(parameters.plan(self.clients, Layout::new(1, 3)).unwrap())
+    }
+}
+
+/// The same test in every configuration.
+#[allow(clippy::print_stdout, reason = "shown where the test fails: says in which")]
+pub(crate) fn in_each_configuration(test: impl Fn(&Configuration, Cohort)) {
+    for configuration in &CONFIGURATIONS {
+        println!("{configuration:?}");
+        test(configuration, configuration.cohort());
+    }
+}
+
 pub(crate) struct Cohort {
     pub(crate) plan: Plan,
     pub(crate) policy: ClientPolicy,
@@ -50,6 +109,8 @@ pub(crate) struct Cohort {
     pub(crate) names: Vec<String>,
     pub(crate) data: Vec<Data>,
     pub(crate) journals: Vec<MemoryJournal>,
+    /// How many inputs each has had before.
+    pub(crate) inputs: u64,
     /// Of all who are enrolled; participants are enrolled under their own names.
     pub(crate) keys: BTreeMap<String, Arc<IdentityKey>>,
     /// Whether messages are encoded and decoded on their way.
@@ -65,7 +126,8 @@ impl Cohort {
             vector: (0..plan.layout().vector()).map(|j| i as f32 - 0.01 * j as f32).collect(),
         });
         // Not in the order of their numbers, so that sorting matters.
-        let names: Vec<String> = (0..clients).map(|i| format!("site-{}", (i * 7) % 11)).collect();
+        let places = (clients.max(11)..).find(|places| places % 7 != 0).unwrap();
+        let names: Vec<String> = (0..clients).map(|i| format!("site-{:02}", (i * 7) % places)).collect();
         Self {
             plan,
             policy: ClientPolicy::default().with_min_cohort(2).with_min_security(plan.security()),
@@ -75,6 +137,7 @@ impl Cohort {
             names,
             data: data.collect(),
             journals: vec![MemoryJournal::new(); clients],
+            inputs: 0,
             encode: false,
         }
     }
@@ -98,6 +161,23 @@ impl Cohort {
         Self::new(parameters.plan(clients, Layout::new(1, 3)).unwrap())
     }
 
+    /// Everybody stays to the end.
+    pub(crate) fn stay(&self) -> Vec<Last> {
+        vec![Last::Unmasks; self.names.len()]
+    }
+
+    /// Everybody but one, who does no more than that.
+    pub(crate) fn without(&self, site: usize, last: Last) -> Vec<Last> {
+        let mut stay = self.stay();
+        stay[site] = last;
+        stay
+    }
+
+    /// New sites under the same names.
+    pub(crate) fn forget(&mut self) {
+        self.journals.fill(MemoryJournal::new());
+    }
+
     pub(crate) fn trusted(&self) -> Identities {
         Identities::new(self.keys.iter().map(|(name, key)| (name.as_str(), key.public())))
     }
@@ -111,7 +191,7 @@ impl Cohort {
     }
 
     pub(crate) fn input_id(&self, i: usize) -> InputId {
-        InputId::of_parts([b"input".as_slice(), self.names[i].as_bytes()])
+        InputId::of_parts([b"input".as_slice(), self.names[i].as_bytes(), &self.inputs.to_be_bytes()])
     }
 
     pub(crate) fn client(&self, i: usize) -> Client {
@@ -234,7 +314,7 @@ impl Cohort {
         let survivors = self.send(survivors);
         let mut next = BTreeMap::new();
         for (i, client) in clients {
-            let (client, message) = client.check_consistency(&survivors)?;
+            let (client, message) = client.check_consistency(&survivors, &mut self.journals[i])?;
             if last[i] >= Last::ChecksConsistency {
                 server.receive(&self.names[i], self.send(message))?;
                 next.insert(i, client);
@@ -265,6 +345,26 @@ impl Cohort {
             sum.add(&self.names[i], &quantized).unwrap();
         }
         sum.decode().unwrap()
+    }
+
+    /// That a sum is what it must be: bit for bit, or with privacy but for noise that is as large as is said.
+    pub(crate) fn assert_plain(&self, got: Result<Aggregate, Error>, last: &[Last]) {
+        let plain = self.plain(last);
+        if self.plan.parameters().privacy().is_none() {
+            assert_eq!(got, Ok(plain), "{last:?}");
+            return;
+        }
+        let got = got.unwrap();
+        assert_eq!((got.survivors(), got.total_weight()), (plain.survivors(), plain.total_weight()));
+        assert_eq!((got.privacy(), got.noise_std()), (plain.privacy(), plain.noise_std()));
+        let values = |sum: &Aggregate| -> Vec<f64> {
+            sum.scalars().iter().copied().chain(sum.mean().iter().map(|x| f64::from(*x))).collect()
+        };
+        for (got_value, plain) in values(&got).into_iter().zip(values(&plain)) {
+            let noise = (got_value - plain).abs();
+            // It is thousands of steps wide, so that none at all is no chance.
+            assert!(noise <= got.max_error() && noise > 0.0, "{noise} of {}", got.max_error());
+        }
     }
 
     /// Names of those who stop before `stage`, of those who got as far as `before`, in order.

@@ -1,122 +1,344 @@
-//! The same sessions under every kind of configuration: the complete graph and a sparse one, a server that is trusted to
-//! be curious only and one that is not, and differential privacy in both.
+//! What holds in every configuration: whole sessions with and without dropouts, what may not be used again, and who is
+//! named when something is wrong.
 
+use std::collections::BTreeSet;
+
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde_json::json;
 use veilflow_secagg::*;
 
-use crate::common::{ALL, Cohort, Last, identity_of};
+use crate::common::{ALL, CONFIGURATIONS, Cohort, Last, flip, in_each_configuration, tamper};
 
-struct Configuration {
-    name: &'static str,
-    clients: usize,
-    parameters: Parameters,
-}
-
-/// In all of them one participant may leave at any time.
-fn configurations() -> Vec<Configuration> {
-    let complete = Parameters::new().with_min_cohort(2).with_dropouts(0.0).with_colluders(0.0);
-    let curious = complete.with_security(Security::SemiHonest);
-    let malicious = complete.with_security(Security::Malicious { adversaries: 1.0 / 6.0 });
-    let count = Threshold::Count;
-    let sparse = |parameters: Parameters, shares, threshold| {
-        let parameters = parameters.with_num_shares(NumShares::Count(shares));
-        parameters.with_reconstruction_threshold(count(threshold)).with_min_cohort(10)
-    };
-    let twelfth = complete.with_security(Security::Malicious { adversaries: 1.0 / 12.0 });
-    let privacy = Privacy::new(2.0, 0.5, 1e-5);
-    let configuration = |name, clients, parameters| Configuration { name, clients, parameters };
-    vec![
-        configuration("curious", 4, curious.with_reconstruction_threshold(count(3))),
-        configuration("malicious", 6, malicious.with_reconstruction_threshold(count(5))),
-        configuration("k-regular, curious", 12, sparse(curious, 4, 2)),
-        configuration("k-regular, malicious", 12, sparse(twelfth, 8, 5)),
-        configuration("wide", 4, curious.with_modulus_range(1 << 64).with_quantization_range(1 << 40)),
-        configuration("private, curious", 4, curious.with_privacy(privacy)),
-        configuration("private, malicious", 6, malicious.with_privacy(privacy)),
-        configuration("private, k-regular, malicious", 12, sparse(twelfth, 8, 5).with_privacy(privacy)),
-        configuration(
-            "private, wide",
-            4,
-            curious.with_privacy(privacy).with_modulus_range(1 << 40).with_quantization_range(1 << 28),
-        ),
-    ]
-}
-
-impl Configuration {
-    fn cohort(&self) -> Cohort {
-        let plan = self.parameters.plan(self.clients, Layout::new(1, 40)).unwrap();
-        let mut cohort = Cohort::new(plan);
-        cohort.encode = true;
-        cohort.names = (0..self.clients).map(|i| format!("site {:02}", (i * 7) % self.clients)).collect();
-        cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
-        cohort
-    }
-
-    /// Equal bit for bit, or but for noise that is as large as it should be, and not larger.
-    fn check(&self, got: &Aggregate, plain: &Aggregate) {
-        let name = self.name;
-        assert_eq!(got.survivors(), plain.survivors(), "{name}");
-        assert_eq!(got.total_weight(), plain.total_weight(), "{name}");
-        if self.parameters.privacy().is_none() {
-            assert_eq!(got, plain, "{name}");
-            return;
+#[test]
+fn the_secure_sum_is_the_plain_sum() {
+    in_each_configuration(|_, mut cohort| {
+        for round in 1..=2 {
+            cohort.session = cohort.session.with_round(round);
+            cohort.encode = round == 2;
+            cohort.forget();
+            let stay = cohort.stay();
+            let got = cohort.run(&stay);
+            cohort.assert_plain(got, &stay);
         }
-        let values = |sum: &Aggregate| -> Vec<f64> {
-            sum.scalars().iter().copied().chain(sum.mean().iter().map(|x| f64::from(*x))).collect()
-        };
-        let noise: Vec<f64> = values(got).iter().zip(values(plain)).map(|(got, plain)| got - plain).collect();
-        assert!(noise.iter().all(|noise| noise.abs() <= got.max_error()), "{name}: {noise:?}");
-        let sigma = (noise.iter().map(|noise| noise * noise).sum::<f64>() / noise.len() as f64).sqrt();
-        // Of 41 samples: a standard deviation of 11 %.
-        assert!((0.3..2.0).contains(&(sigma / got.noise_std())), "{name}: {sigma}");
-        assert_eq!(got.privacy(), plain.privacy(), "{name}");
-    }
+    });
 }
 
 #[test]
-fn the_sum_is_the_plain_one_when_all_stay() {
-    for configuration in configurations() {
-        let mut cohort = configuration.cohort();
-        let last = vec![Last::Unmasks; configuration.clients];
-        configuration.check(&cohort.run(&last).unwrap(), &cohort.plain(&last));
-    }
-}
-
-#[test]
-fn the_sum_is_the_plain_one_of_the_survivors_whenever_one_leaves() {
-    for configuration in configurations() {
-        for leave in ALL {
+fn one_may_leave_after_each_round() {
+    in_each_configuration(|configuration, _| {
+        for last in ALL {
             let mut cohort = configuration.cohort();
-            let mut last = vec![Last::Unmasks; configuration.clients];
-            last[1] = leave;
-            configuration.check(&cohort.run(&last).unwrap(), &cohort.plain(&last));
+            let last = cohort.without(2, last);
+            let got = cohort.run(&last);
+            cohort.assert_plain(got, &last);
         }
-    }
+    });
 }
 
-/// When all but one leave there is no sum, and who is missing is named.
+/// All but one leave: there is no sum in any round, and those who are called missing are.
 #[test]
-fn too_few_give_a_typed_error_that_names_who_is_missing() {
-    for configuration in configurations() {
-        for leave in [Last::Nothing, Last::FreezesRoster, Last::SharesKeys, Last::MasksInput] {
+fn row_14_too_few_are_a_typed_error_in_each_round() {
+    in_each_configuration(|configuration, _| {
+        for leave in &ALL[..ALL.len() - 1] {
             let mut cohort = configuration.cohort();
-            let mut last = vec![leave; configuration.clients];
+            let mut last = vec![*leave; cohort.names.len()];
             last[0] = Last::Unmasks;
             let error = cohort.run(&last).unwrap_err();
-            let (Error::BelowThreshold { missing, got, .. } | Error::CohortTooSmall { missing, got, .. }) =
-                &error
-            else {
-                panic!("{}: {error}", configuration.name)
-            };
-            let everybody_else = cohort.lost(&last, Last::Nothing, Last::Unmasks);
-            assert_eq!((missing, *got), (&everybody_else, 1), "{}, {leave:?}", configuration.name);
+            assert_eq!((error.code(), error.culprits()), ("below-threshold", vec![]), "{error}");
+            let Error::BelowThreshold { missing, .. } = error else { unreachable!() };
+            let gone: BTreeSet<&String> = cohort.names[1..].iter().collect();
+            assert!(!missing.is_empty() && missing.iter().all(|name| gone.contains(name)), "{missing:?}");
         }
-    }
+    });
+}
+
+/// Under a malicious server the sites that were given another model do not find a majority, and give no share.
+#[test]
+fn row_01_two_models_give_no_sum() {
+    in_each_configuration(|configuration, mut cohort| {
+        let (mut server, clients) = cohort.receive(&cohort.stay()).unwrap();
+        let other = ModelDigest::of_f32(&[3.0]);
+        let mut masked = Vec::new();
+        for (i, client) in clients {
+            let model = if i % 2 == 0 { other } else { cohort.model };
+            let (client, message) = cohort.mask(i, client, model).unwrap();
+            server.receive(&cohort.names[i], message).unwrap();
+            masked.push((i, client));
+        }
+        let (mut server, survivors) = server.announce(cohort.model).unwrap();
+        let mut confirmed = Vec::new();
+        for (i, client) in masked {
+            let (client, word) = client.check_consistency(&survivors, &mut cohort.journals[i]).unwrap();
+            if server.receive(&cohort.names[i], word).is_ok() {
+                confirmed.push((i, client));
+            }
+        }
+        if configuration.colluders.is_some() {
+            assert!(confirmed.iter().all(|(i, _)| i % 2 == 1));
+            assert!(
+                ["below-threshold", "too-few-signatures"].contains(&server.forward().unwrap_err().code())
+            );
+            return;
+        }
+        let (mut server, signatures) = server.forward().unwrap();
+        for (i, client) in confirmed {
+            server.receive(&cohort.names[i], client.unmask(&signatures).unwrap()).unwrap();
+        }
+        assert_eq!(server.aggregate().unwrap_err().code(), "implausible-sum");
+    });
 }
 
 #[test]
-fn no_two_configurations_have_the_same_plan() {
-    let mut digests: Vec<[u8; 32]> = configurations().iter().map(|c| c.cohort().plan.digest()).collect();
-    digests.sort_unstable();
-    digests.dedup();
-    assert_eq!(digests.len(), configurations().len());
+fn row_06_no_input_is_masked_in_two_sessions() {
+    in_each_configuration(|_, mut cohort| {
+        let stay = cohort.stay();
+        cohort.run(&stay).unwrap();
+        cohort.session = cohort.session.next_attempt().unwrap();
+        assert_eq!(cohort.run(&stay).unwrap_err().code(), "input-already-masked");
+    });
+}
+
+#[test]
+fn row_07_messages_of_another_session_are_refused_in_each_round() {
+    in_each_configuration(|configuration, old| replays(old, configuration.cohort()));
+}
+
+fn replays(mut old: Cohort, mut new: Cohort) {
+    new.session = old.session.next_attempt().unwrap();
+    let name = old.names[0].clone();
+
+    let (mut server, _) = new.advertise(&vec![Last::Nothing; new.names.len()]);
+    let (_, message) = old.client(0).advertise_keys(old.session, &mut MemoryJournal::new()).unwrap();
+    let expected = Error::SessionMismatch { from: name.clone(), expected: new.session, got: old.session };
+    assert_eq!(server.receive(&name, message), Err(expected.clone()));
+
+    let (server, mut clients) = old.advertise(&old.stay());
+    let roster = server.freeze().unwrap().1;
+    let (_, reveal) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    new.forget();
+    let (server, mut clients) = new.advertise(&new.stay());
+    assert_eq!(clients.remove(&0).unwrap().freeze_roster(&roster).unwrap_err().code(), "session-mismatch");
+    assert_eq!(server.freeze().unwrap().0.receive(&name, reveal), Err(expected.clone()));
+
+    old.forget();
+    let (_, mut clients, frozen) = old.frozen(&old.stay()).unwrap();
+    let (_, shares) = clients.remove(&0).unwrap().share_keys(&frozen).unwrap();
+    new.forget();
+    let (mut server, mut clients, _) = new.frozen(&new.stay()).unwrap();
+    assert_eq!(clients.remove(&0).unwrap().share_keys(&frozen).unwrap_err().code(), "session-mismatch");
+    assert_eq!(server.receive(&name, shares), Err(expected.clone()));
+
+    old.forget();
+    let (server, mut clients) = old.receive(&old.stay()).unwrap();
+    let (client, input) = old.mask(0, clients.remove(&0).unwrap(), old.model).unwrap();
+    drop(server);
+    new.forget();
+    let (mut server, _) = new.receive(&new.stay()).unwrap();
+    assert_eq!(server.receive(&name, input), Err(expected.clone()));
+
+    new.forget();
+    let (server, mut clients) = new.masked(&new.stay()).unwrap();
+    let (mut server, survivors) = server.announce(new.model).unwrap();
+    assert_eq!(
+        client.check_consistency(&survivors, &mut MemoryJournal::new()).unwrap_err().code(),
+        "session-mismatch"
+    );
+    let (_, word) =
+        clients.remove(&0).unwrap().check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
+    let replayed = tamper(&word, |v| v["session"]["attempt"] = json!(0));
+    assert_eq!(server.receive(&name, replayed), Err(expected.clone()));
+
+    new.forget();
+    let (mut server, mut clients, signatures) = new.checked(&new.stay()).unwrap();
+    let old_signatures = tamper(&signatures, |v| v["session"]["attempt"] = json!(0));
+    let error = clients.remove(&1).unwrap().unmask(&old_signatures).unwrap_err();
+    assert_eq!(error.code(), "session-mismatch");
+    let answer = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
+    let replayed = tamper(&answer, |v| v["session"]["attempt"] = json!(0));
+    assert_eq!(server.receive(&name, replayed), Err(expected));
+}
+
+#[test]
+fn row_07_a_second_message_in_a_round_is_refused() {
+    in_each_configuration(|_, cohort| duplicates(cohort));
+}
+
+fn duplicates(mut cohort: Cohort) {
+    let name = cohort.names[0].clone();
+    let sender = name.clone();
+    let duplicate = |stage| Error::DuplicateMessage { stage, name: sender.clone() };
+    let stages = [Stage::AdvertiseKeys, Stage::ShareKeys, Stage::MaskedInput, Stage::ConsistencyCheck];
+    let expected = stages.map(duplicate);
+
+    let (mut server, _) = cohort.advertise(&cohort.stay());
+    let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[0]);
+
+    cohort.forget();
+    let (server, mut clients) = cohort.advertise(&cohort.stay());
+    let (mut server, roster) = server.freeze().unwrap();
+    let (_, message) = clients.remove(&0).unwrap().freeze_roster(&roster).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), duplicate(Stage::FreezeRoster));
+
+    cohort.forget();
+    let (mut server, mut clients, roster) = cohort.frozen(&cohort.stay()).unwrap();
+    let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[1]);
+
+    cohort.forget();
+    let (mut server, mut clients) = cohort.receive(&cohort.stay()).unwrap();
+    let (_, message) = cohort.mask(0, clients.remove(&0).unwrap(), cohort.model).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[2]);
+
+    cohort.forget();
+    let (server, mut clients) = cohort.masked(&cohort.stay()).unwrap();
+    let (mut server, survivors) = server.announce(cohort.model).unwrap();
+    let (_, message) =
+        clients.remove(&0).unwrap().check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), expected[3]);
+
+    cohort.forget();
+    let (mut server, mut clients, signatures) = cohort.checked(&cohort.stay()).unwrap();
+    let message = clients.remove(&0).unwrap().unmask(&signatures).unwrap();
+    server.receive(&name, message.clone()).unwrap();
+    assert_eq!(server.receive(&name, message).unwrap_err(), duplicate(Stage::Unmask));
+}
+
+#[test]
+fn row_10_the_smallest_cohort_is_the_sites_own() {
+    in_each_configuration(|configuration, mut cohort| {
+        cohort.policy = cohort.policy.with_min_cohort(configuration.clients);
+        let stay = cohort.stay();
+        cohort.run(&stay).unwrap();
+        for last in &ALL[..4] {
+            let mut cohort = configuration.cohort();
+            cohort.policy = cohort.policy.with_min_cohort(configuration.clients);
+            let last = cohort.without(1, *last);
+            assert_eq!(cohort.run(&last).unwrap_err().code(), "cohort-too-small", "{last:?}");
+        }
+    });
+}
+
+/// Where it is signed, the relay is named; where not, nobody is. It is found before an input is masked.
+#[test]
+fn row_13_a_changed_ciphertext_names_the_relay_or_nobody() {
+    in_each_configuration(|configuration, mut cohort| {
+        let (server, mut clients) = cohort.share(&cohort.stay()).unwrap();
+        let (_, shares) = server.deliver().unwrap();
+        let message = &shares[&cohort.names[0]];
+        let from = message.senders().next().unwrap().to_owned();
+        let changed = tamper(message, |v| flip(&mut v["shares"][&from]["sealed"]["seed"]));
+        let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
+        let named: &[&str] = if configuration.colluders.is_some() { &["the server"] } else { &[] };
+        assert_eq!(error.culprits(), named, "{error}");
+    });
+}
+
+#[test]
+fn row_13_a_wrong_answer_names_its_giver_and_spoils_nothing() {
+    in_each_configuration(|_, mut cohort| {
+        let stay = cohort.stay();
+        let (mut server, clients, signatures) = cohort.checked(&stay).unwrap();
+        for (i, client) in clients {
+            let answer = client.unmask(&signatures).unwrap();
+            let name = cohort.names[i].clone();
+            if i != 0 {
+                server.receive(&name, answer).unwrap();
+                continue;
+            }
+            let wrong = tamper(&answer, |v| {
+                v["seeds"].as_object_mut().unwrap().values_mut().for_each(flip);
+            });
+            let error = server.receive(&name, wrong).unwrap_err();
+            assert_eq!((error.code(), error.culprits()), ("wrong-opening", vec![name.as_str()]));
+        }
+        cohort.assert_plain(server.aggregate(), &stay);
+    });
+}
+
+/// Another input in another session with a name of its own, for which the site keeps the same journal.
+fn next_round(cohort: &mut Cohort) {
+    cohort.session = Session::generate(0).unwrap();
+    cohort.inputs += 1;
+}
+
+#[test]
+fn row_18_a_cohort_with_one_less_is_refused_where_the_policy_says_so() {
+    in_each_configuration(|_, mut cohort| {
+        cohort.policy = cohort.policy.with_min_cohort_difference(2);
+        let (stay, first) = (cohort.stay(), cohort.session);
+        cohort.run(&stay).unwrap();
+        next_round(&mut cohort);
+        let error = cohort.run(&cohort.without(1, Last::SharesKeys)).unwrap_err();
+        let (Error::CohortDifferenceTooSmall { differing, earlier, .. }, name) = (error, &cohort.names[1])
+        else {
+            panic!("another error")
+        };
+        assert_eq!((*earlier, differing), (first, vec![name.clone()]));
+        next_round(&mut cohort);
+        let got = cohort.run(&stay);
+        cohort.assert_plain(got, &stay);
+    });
+}
+
+/// On the roster, on the frozen roster and on U2 the input is not masked yet: it can be summed with the right cohort.
+#[test]
+fn row_18_a_fixed_cohort_is_insisted_on_from_the_roster_on() {
+    in_each_configuration(|configuration, mut cohort| {
+        cohort.policy = cohort.policy.with_fixed_cohort(true);
+        let stay = cohort.stay();
+        cohort.run(&stay).unwrap();
+        for last in [Last::Nothing, Last::AdvertisesKeys, Last::FreezesRoster, Last::SharesKeys] {
+            next_round(&mut cohort);
+            let error = cohort.run(&cohort.without(1, last)).unwrap_err();
+            let Error::CohortChanged { missing, unexpected, .. } = error else { panic!("{error}") };
+            assert_eq!((missing, unexpected), (vec![cohort.names[1].clone()], vec![]), "{last:?}");
+            let is_early = last <= Last::AdvertisesKeys
+                || last == Last::FreezesRoster && configuration.neighbours.is_none();
+            if is_early {
+                cohort.session = cohort.session.next_attempt().unwrap();
+                let got = cohort.run(&stay);
+                cohort.assert_plain(got, &stay);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_site_stops_after_as_many_rounds_as_its_policy_says() {
+    in_each_configuration(|_, mut cohort| {
+        cohort.policy = cohort.policy.with_max_rounds(2);
+        let stay = cohort.stay();
+        for _ in 0..2 {
+            cohort.run(&stay).unwrap();
+            next_round(&mut cohort);
+        }
+        let client = cohort.client(0);
+        let error = client.advertise_keys(cohort.session, &mut cohort.journals[0]).unwrap_err();
+        assert_eq!(error, Error::TooManyRounds { max: 2 });
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_dropouts_give_the_plain_sum_or_a_typed_error(
+        configuration in select(CONFIGURATIONS.to_vec()),
+        last in vec(prop_oneof![8 => Just(Last::Unmasks), 1 => select(ALL.to_vec())], 12),
+    ) {
+        let mut cohort = configuration.cohort();
+        let last = &last[..cohort.names.len()];
+        match cohort.run(last) {
+            Ok(aggregate) => cohort.assert_plain(Ok(aggregate), last),
+            Err(error) => {
+                prop_assert!(["below-threshold", "too-few-signatures"].contains(&error.code()), "{}", error);
+                prop_assert!(error.culprits().is_empty());
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! The protocol from outside: whole sessions, the rows of `SECURITY.md` that hold, and the encoding of messages.
+//! The protocol from outside: whole sessions, the rows of `SECURITY.md`, and the encoding of messages.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
@@ -6,5 +6,6 @@ mod common;
 mod configurations;
 mod privacy;
 mod rows;
+mod security_table;
 mod session;
 mod wire;

@@ -1,28 +1,8 @@
 //! Whole sessions: the secure sum is the plain sum of the survivors, bit for bit, or a typed error.
 
-use crate::common::{ALL, Cohort, Data, Last, identity_of};
+use crate::common::{ALL, Cohort, Configuration, Data, Last};
 use proptest::{collection::vec, prelude::*, sample::select};
 use veilflow_secagg::*;
-
-#[test]
-fn everybody_stays() {
-    let mut cohort = Cohort::of(5, 4);
-    let last = [Last::Unmasks; 5];
-    assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
-}
-
-/// With 4 participants and t = 3, one may leave after each round.
-#[test]
-fn one_of_four_leaves_after_each_round() {
-    for stage in ALL {
-        let mut cohort = Cohort::of(4, 3);
-        let last = [Last::Unmasks, Last::Unmasks, stage, Last::Unmasks];
-        let aggregate = cohort.run(&last).unwrap();
-        assert_eq!(aggregate, cohort.plain(&last), "{stage:?}");
-        let counted = stage >= Last::MasksInput;
-        assert_eq!(aggregate.survivors().len(), if counted { 4 } else { 3 }, "{stage:?}");
-    }
-}
 
 /// With two gone there is no sum, and the error says who is missing and when.
 #[test]
@@ -66,44 +46,15 @@ fn a_malicious_setting_gives_the_same_sum() {
     }
 }
 
-fn sparse(security: Security, clients: usize, shares: u32, threshold: u32) -> Cohort {
-    let parameters = Parameters::new()
-        .with_security(security)
-        .with_num_shares(NumShares::Count(shares))
-        .with_colluders(0.0)
-        .with_dropouts(0.0)
-        .with_reconstruction_threshold(Threshold::Count(threshold));
-    let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(1, 3)).unwrap());
-    cohort.names = (0..clients).map(|i| format!("site {:02}", (i * 7) % clients)).collect();
-    cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
-    cohort
-}
-
-/// SecAgg+: with few neighbours the sum is the same, and one may leave after each round.
-#[test]
-fn a_sparse_graph_gives_the_same_sum() {
-    let colluders = |colluders: f64| Security::Malicious { adversaries: colluders / 12.0 };
-    for (security, clients, shares, threshold) in [
-        (Security::SemiHonest, 12, 4, 2),
-        (Security::SemiHonest, 13, 6, 3),
-        (Security::SemiHonest, 12, 11, 7),
-        (colluders(0.0), 12, 6, 4),
-        (colluders(1.0), 12, 8, 5),
-    ] {
-        for leave in ALL {
-            let mut cohort = sparse(security, clients, shares, threshold);
-            cohort.encode = true;
-            let mut last = vec![Last::Unmasks; clients];
-            last[3] = leave;
-            assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last), "{security} {shares} {leave:?}");
-        }
-    }
+fn sparse(clients: usize, neighbours: u32, threshold: u32) -> Cohort {
+    Configuration { clients, threshold, colluders: None, neighbours: Some(neighbours), private: false }
+        .cohort()
 }
 
 /// More clients than one field of shares has places.
 #[test]
 fn three_hundred_clients_with_eight_neighbours() {
-    let mut cohort = sparse(Security::SemiHonest, 300, 8, 5);
+    let mut cohort = sparse(300, 8, 5);
     cohort.names = (0..300).map(|i| format!("{i:03}")).collect();
     let last: Vec<Last> =
         (0..300).map(|i| if i % 60 == 7 { Last::SharesKeys } else { Last::Unmasks }).collect();
@@ -113,7 +64,7 @@ fn three_hundred_clients_with_eight_neighbours() {
 /// Too few of one member's neighbours: the error says who of them is missing.
 #[test]
 fn row_14_a_neighbourhood_below_the_threshold_is_an_error() {
-    let mut cohort = sparse(Security::SemiHonest, 10, 4, 4);
+    let mut cohort = sparse(10, 4, 4);
     let mut last = vec![Last::Unmasks; 10];
     last[2] = Last::ChecksConsistency;
     let error = cohort.run(&last).unwrap_err();
@@ -160,8 +111,7 @@ fn the_same_id_goes_on_for_many_rounds() {
         cohort.session = cohort.session.with_round(round);
         cohort.data[0].weight = round;
         // Another round trains another input.
-        cohort.names = cohort.names.iter().map(|name| format!("{name}+")).collect();
-        cohort.keys.clear();
+        cohort.inputs += 1;
         let last = [Last::Unmasks, Last::MasksInput, Last::Unmasks];
         assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
     }

@@ -56,7 +56,8 @@ fn messages() -> Messages {
     let (server, mut clients) = cohort.masked(&STAY).unwrap();
     let (server, survivors) = server.announce(cohort.model).unwrap();
     states.push(format!("{server:?}"));
-    let (client, word) = clients.remove(&0).unwrap().check_consistency(&survivors).unwrap();
+    let (client, word) =
+        clients.remove(&0).unwrap().check_consistency(&survivors, &mut MemoryJournal::new()).unwrap();
     states.push(format!("{client:?}"));
 
     cohort.journals = vec![MemoryJournal::new(); 3];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Result, StepError};
 use crate::graph::{Addressed, AggregatorNode, Block, Payload, Value};
+use crate::inputs::Missing;
 use crate::name::Name;
 use crate::secure::given::{Carried, DifferentMessages, Given};
 use crate::secure::hidden::Hidden;
@@ -22,6 +23,9 @@ pub struct Needs {
 /// Closes the role of a secure join at one place.
 pub type Close = Arc<dyn Fn(&mut Hidden) + Send + Sync>;
 
+/// Asks the role of a secure join at the aggregator whom it left out because of what they sent.
+pub type Refused = Arc<dyn Fn(&Hidden) -> Vec<Missing> + Send + Sync>;
+
 /// A fan-out to collaborators and the secure join that follows: the protocol's blocks, with the user's steps among
 /// them, and the aggregator's step. It is atomic.
 pub struct Secure<A, C> {
@@ -31,7 +35,11 @@ pub struct Secure<A, C> {
     pub(crate) address: fn(Value) -> Result<Addressed>,
     pub(crate) carried: Carried,
     pub(crate) needs: Arc<dyn Fn(usize) -> Result<Needs> + Send + Sync>,
+    pub(crate) attempts: u32,
     pub(crate) blocks: Vec<Block<A, C>>,
+    /// The position among the blocks of the fan-out in which the inputs are made.
+    pub(crate) inputs: usize,
+    pub(crate) refused: Refused,
     pub(crate) close_server: Close,
     pub(crate) close_client: Close,
     pub(crate) join: AggregatorNode<A>,
@@ -61,13 +69,12 @@ impl<A, C> Secure<A, C> {
         (self.address)(value)
     }
 
-    /// The one message of the fan-out, and what the first of the [blocks](Self::blocks) starts from.
+    /// The one message of the fan-out.
     ///
     /// # Errors
     /// `different-messages` where those addressed would get different ones.
-    pub fn open(&self, addressed: BTreeMap<Name, Payload>) -> Result<(Given, Value)> {
+    pub fn message(&self, addressed: BTreeMap<Name, Payload>) -> Result<Given> {
         let mut given: Option<Given> = None;
-        let invited = addressed.keys().cloned().collect();
         for payload in addressed.into_values() {
             let message = match payload {
                 Payload::Owned(value) => (self.carried.share)(value)?,
@@ -84,9 +91,27 @@ impl<A, C> Secure<A, C> {
                 }
             }
         }
-        let given = given.ok_or_else(|| StepError::msg("a secure join that addresses nobody"))?;
-        let opening = Opening::new(invited, given.digest()?);
-        Ok((given, Box::new(opening)))
+        given.ok_or_else(|| StepError::msg("a secure join that addresses nobody"))
+    }
+
+    /// What the first of the [blocks](Self::blocks) starts from: who is invited to the attempt of this number, from 0,
+    /// and who was lost before it.
+    ///
+    /// # Errors
+    /// What the message's `Serialize` reports.
+    pub fn opening(
+        &self,
+        given: &Given,
+        invited: Vec<Name>,
+        attempt: u32,
+        missing: Vec<Missing>,
+    ) -> Result<Value> {
+        Ok(Box::new(Opening::new(invited, given.digest()?, attempt, missing)))
+    }
+
+    /// How often its setup is started at most.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// How many of `invited` collaborators the protocol needs.
@@ -100,6 +125,22 @@ impl<A, C> Secure<A, C> {
     /// The protocol's blocks, with the user's steps among them. The last one gives the sum.
     pub fn blocks(&self) -> &[Block<A, C>] {
         &self.blocks
+    }
+
+    /// Those of the [blocks](Self::blocks) that come before any input is made. They may be walked again, from another
+    /// [opening](Self::opening).
+    pub fn setup(&self) -> &[Block<A, C>] {
+        self.blocks.get(..self.inputs).unwrap_or_default()
+    }
+
+    /// The others, from the fan-out on in which the inputs are made. They are walked once.
+    pub fn rounds(&self) -> &[Block<A, C>] {
+        self.blocks.get(self.inputs..).unwrap_or_default()
+    }
+
+    /// Asks whom the role at the aggregator left out because of what they sent.
+    pub fn refused(&self) -> &Refused {
+        &self.refused
     }
 
     /// Drops the session's secrets at the aggregator.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::context::Context;
 use crate::error::{Result, StepError};
 use crate::graph::{AggregatorNode, Block, CollaboratorNode, Fan, Fork, Hidden, Part, Payload, Repeat};
 use crate::quorum::Quorum;
@@ -32,9 +33,9 @@ pub(crate) fn embed<A: 'static, C: 'static, T: SecureSum, P: SecureProtocol<T>>(
     users: Users<C>,
 ) -> Option<Vec<Block<A, C>>> {
     let make = Arc::clone(protocol);
-    let server: Make<P::Server> = Arc::new(move || make.server());
+    let server: Make<P::Server> = Arc::new(move |cx: &Context| make.server(cx));
     let make = Arc::clone(protocol);
-    let client: Make<P::Client> = Arc::new(move || make.client());
+    let client: Make<P::Client> = Arc::new(move |cx: &Context| make.client(cx));
     let hidden =
         Embedding { path: Arc::clone(path), server, client, quorum: users.quorum, deadline: users.deadline };
     let mut embedded = Vec::with_capacity(blocks.len());
@@ -56,7 +57,7 @@ pub(crate) fn embed<A: 'static, C: 'static, T: SecureSum, P: SecureProtocol<T>>(
     task.is_none().then_some(embedded)
 }
 
-type Make<R> = Arc<dyn Fn() -> Result<R> + Send + Sync>;
+type Make<R> = Arc<dyn Fn(&Context) -> Result<R> + Send + Sync>;
 
 struct Embedding<S, K> {
     path: Arc<str>,
@@ -96,8 +97,8 @@ impl<S: HiddenRole, K: HiddenRole> Embedding<S, K> {
     fn aggregator<A: 'static>(&self, node: &AggregatorNode<S>) -> AggregatorNode<A> {
         let (path, make, inner) = (Arc::clone(&self.path), Arc::clone(&self.server), node.clone());
         let mut node: AggregatorNode<A> =
-            node.with_run(Arc::new(move |_: &mut A, hidden: &mut Hidden, value, cx: &_| {
-                let server = hidden.role(&path, || make())?;
+            node.with_run(Arc::new(move |_: &mut A, hidden: &mut Hidden, value, cx: &Context| {
+                let server = hidden.role(&path, || make(cx))?;
                 inner.step()(server, &mut Hidden::default(), value, cx)
             }));
         node.info_mut().hidden = true;
@@ -107,8 +108,8 @@ impl<S: HiddenRole, K: HiddenRole> Embedding<S, K> {
     fn collaborator<C: 'static>(&self, node: &CollaboratorNode<K>) -> CollaboratorNode<C> {
         let (path, make, inner) = (Arc::clone(&self.path), Arc::clone(&self.client), node.clone());
         let mut node: CollaboratorNode<C> =
-            node.with_run(Arc::new(move |_: &mut C, hidden: &mut Hidden, payload, cx: &_| {
-                let client = hidden.role(&path, || make())?;
+            node.with_run(Arc::new(move |_: &mut C, hidden: &mut Hidden, payload, cx: &Context| {
+                let client = hidden.role(&path, || make(cx))?;
                 inner.step()(client, &mut Hidden::default(), payload, cx)
             }));
         node.info_mut().hidden = true;
@@ -129,9 +130,9 @@ fn insert<T: SecureSum, P: SecureProtocol<T>, C: 'static>(
     // The message comes with what the setup has for the site...
     let first = before.first_mut()?;
     let (inner, at, make) = (first.clone(), Arc::clone(path), Arc::clone(make));
-    *first = first.with_run(Arc::new(move |site: &mut C, hidden: &mut Hidden, payload, cx: &_| {
+    *first = first.with_run(Arc::new(move |site: &mut C, hidden: &mut Hidden, payload, cx: &Context| {
         let Payload::Entering { setup, message } = payload else { return Err(no_message()) };
-        P::bind(hidden.role(&at, || make())?, message.digest()?);
+        P::bind(hidden.role(&at, || make(cx))?, message.digest()?);
         hidden.keep_message(&at, message.message());
         inner.step()(site, hidden, *setup, cx)
     }));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::{Broadcast, wrong_type};
+use crate::inputs::Missing;
 
 /// A hidden participant: one of the two roles of a [`SecureProtocol`](crate::SecureProtocol).
 pub trait HiddenRole: Send + 'static {
@@ -15,6 +16,12 @@ pub trait HiddenRole: Send + 'static {
     /// A runtime calls it after every secure join, whether it completed, failed, was cancelled or timed out; for a
     /// site that was late, as soon as its task returns.
     fn close(&mut self);
+
+    /// Whom the role at the aggregator left out of the running session because of what they sent, with
+    /// [`Cause::Refused`](crate::Cause::Refused). The runtime knows of all the others.
+    fn refused(&self) -> Vec<Missing> {
+        Vec::new()
+    }
 }
 
 /// The hidden participants at one place: at the aggregator, or at one site. A runtime keeps it for the length of a
@@ -46,6 +53,10 @@ impl Hidden {
 
     pub(crate) fn take_message(&mut self, path: &str) -> Option<Broadcast> {
         self.messages.remove(path)
+    }
+
+    pub(crate) fn refused<R: HiddenRole>(&self, path: &str) -> Vec<Missing> {
+        self.roles.get(path).and_then(|role| role.downcast_ref::<R>()).map_or_else(Vec::new, R::refused)
     }
 
     pub(crate) fn close<R: HiddenRole>(&mut self, path: &str) {

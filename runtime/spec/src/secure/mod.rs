@@ -21,7 +21,9 @@
 //!
 //! The quorum on the edge says how many of those addressed must be in the sum, and holds for every exchange until the
 //! sum is made; the protocol's own least numbers hold besides ([`Needs`]). The deadline holds for each exchange by
-//! itself, from its start. The whole is one block: it completes, or the run fails.
+//! itself, from its start. The whole is one block: it completes, or the run fails. Only a setup that failed is started
+//! again, as often as the protocol [allows](SecureProtocol::attempts), without those whom it lost: nothing is masked yet,
+//! and the user's steps have not run.
 //!
 //! # What must be equal
 //!
@@ -39,11 +41,11 @@ mod protocol;
 mod sum;
 
 pub(crate) use block::prefix;
-pub use block::{Close, Needs, Secure};
+pub use block::{Close, Needs, Refused, Secure};
 pub(crate) use embed::{Users, embed};
 pub(crate) use given::Carried;
 pub use given::{Given, MessageDigest};
 pub use hidden::{Hidden, HiddenRole};
-pub use layout::{Averaged, Means, Parts, SecureSum, SumLayout};
+pub use layout::{Averaged, Means, Parts, SecureSum, SumLayout, check_clipping_range};
 pub use protocol::{Opening, SecureProtocol};
 pub use sum::Sum;

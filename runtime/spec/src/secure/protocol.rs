@@ -1,7 +1,9 @@
 //! What a protocol of secure aggregation is.
 
+use crate::context::Context;
 use crate::error::Result;
 use crate::flow::{AtAggregator, AtCollaborators};
+use crate::inputs::Missing;
 use crate::name::Name;
 use crate::secure::block::Needs;
 use crate::secure::given::MessageDigest;
@@ -37,18 +39,25 @@ pub trait SecureProtocol<T: SecureSum>: Send + Sync + 'static {
     /// Parameters under which so many cannot be summed at all.
     fn needs(&self, invited: usize) -> Result<Needs>;
 
-    /// The hidden participant at the aggregator, made once a run.
+    /// The hidden participant at the aggregator, made once a run, in the first step that needs it.
     ///
     /// # Errors
     /// What keeps it from being made.
-    fn server(&self) -> Result<Self::Server>;
+    fn server(&self, cx: &Context) -> Result<Self::Server>;
 
-    /// The hidden participant at a collaborator, made at its site, once a run. A limit that is the site's own is the
-    /// protocol value's at that site, and no part of the [parameters](Self::parameters).
+    /// The hidden participant at a collaborator, made at its site, once a run, in the first step that needs it. What is
+    /// the site's own, its keys and its limits, is [provided](Context::provided) by the place and no part of the
+    /// [parameters](Self::parameters).
     ///
     /// # Errors
     /// What keeps it from being made.
-    fn client(&self) -> Result<Self::Client>;
+    fn client(&self, cx: &Context) -> Result<Self::Client>;
+
+    /// How often the [setup](Self::setup) is started at most. One that failed, while nothing is masked yet, is started
+    /// anew among those who are still there. It is part of the fingerprint.
+    fn attempts(&self) -> u32 {
+        1
+    }
 
     /// The rounds before the collaborators have an input, such as an exchange of keys. They end at those who may
     /// still take part.
@@ -73,16 +82,33 @@ pub trait SecureProtocol<T: SecureSum>: Send + Sync + 'static {
 pub struct Opening {
     invited: Vec<Name>,
     message: MessageDigest,
+    attempt: u32,
+    missing: Vec<Missing>,
 }
 
 impl Opening {
-    pub(crate) fn new(invited: Vec<Name>, message: MessageDigest) -> Self {
-        Self { invited, message }
+    pub(crate) fn new(
+        invited: Vec<Name>,
+        message: MessageDigest,
+        attempt: u32,
+        missing: Vec<Missing>,
+    ) -> Self {
+        Self { invited, message, attempt, missing }
     }
 
-    /// Whom the user's `Foreach` addresses, in the order of the names.
+    /// Whom the user's `Foreach` addresses and no earlier attempt has lost, in the order of the names.
     pub fn invited(&self) -> &[Name] {
         &self.invited
+    }
+
+    /// How often the setup of this session was started before: 0 where it is the first time.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Whom the earlier attempts lost.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// The digest of what they are given.

@@ -10,6 +10,9 @@ use veilflow::{
     SecureProtocol,
 };
 
+/// It clips nothing, and parts with a range of their own come back as they were.
+const CLIPPING_RANGE: f64 = 4.0;
+
 /// Sums in the plain.
 #[derive(Clone, Default)]
 pub(crate) struct Disclosing {
@@ -71,7 +74,7 @@ impl Server {
             let values = input.vector.values().iter();
             vector.iter_mut().zip(values).for_each(|(sum, value)| *sum += part as f32 * value);
         }
-        let mean = T::read(total, &mut Means::new(&scalars, &vector))?;
+        let mean = T::read(total, &mut Means::new(&scalars, &vector, CLIPPING_RANGE))?;
         Ok(Sum::new(mean, total, names, std::mem::take(&mut self.lost)))
     }
 }
@@ -88,7 +91,7 @@ impl Client {
 
     fn disclose<T: SecureSum>(&mut self, input: T, _cx: &Context) -> Result<Disclosed> {
         let message = self.message.ok_or_else(|| StepError::msg("given nothing"))?.as_bytes().to_vec();
-        let parts = Parts::of(&input)?;
+        let parts = Parts::of(&input, CLIPPING_RANGE)?;
         let (scalars, vector) = (parts.scalars().to_vec(), Tensor::vector(parts.vector().to_vec()));
         Ok(Disclosed { message, weight: input.weight(), scalars, vector })
     }
@@ -126,11 +129,11 @@ impl<T: SecureSum> SecureProtocol<T> for Disclosing {
         Ok(Needs { inputs: 1.min(invited), unmasking: 1 })
     }
 
-    fn server(&self) -> Result<Server> {
+    fn server(&self, _cx: &Context) -> Result<Server> {
         Ok(Server { closed: Arc::clone(&self.closed), ..Server::default() })
     }
 
-    fn client(&self) -> Result<Client> {
+    fn client(&self, _cx: &Context) -> Result<Client> {
         Ok(Client { closed: Arc::clone(&self.closed), ..Client::default() })
     }
 

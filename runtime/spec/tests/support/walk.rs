@@ -85,7 +85,9 @@ impl<A, C> Walk<A, C> {
     fn secure(&mut self, secure: &Secure<A, C>, value: Value) -> Result<Value> {
         let payloads = self.payloads(secure.address(value)?);
         secure.needs(payloads.len())?;
-        let (message, opening) = secure.open(payloads)?;
+        let invited = payloads.keys().cloned().collect();
+        let message = secure.message(payloads)?;
+        let opening = secure.opening(&message, invited, 0, Vec::new())?;
         self.message = Some(message);
         let sum = self.blocks(secure.blocks(), opening)?;
         secure.close_server()(&mut self.hidden);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use veilflow_engine::{LocalRuntime, RunError};
+use veilflow_engine::{LocalRuntime, RunError, SecAgg};
+use veilflow_secagg::{ClientPolicy, Parameters, Security, Threshold};
 use veilflow_spec::{Context, Flow, Foreach, Result, Tensor};
 
 use super::support::{Server, Site, Told, Update, flow, model, runtime, secagg};
@@ -139,4 +140,32 @@ fn different_messages_and_cohorts_that_are_too_small_are_refused_before_anything
     let (result, sent) = run(&[("a", 1.0), ("b", 1.0)]);
     assert_eq!((result.unwrap_err().code(), sent), ("too-few-clients", false));
     assert_eq!(run(&[]).0.unwrap_err().code(), "nobody-addressed");
+}
+
+#[test]
+fn at_random_a_run_goes_on_while_enough_are_left_and_a_seed_repeats_it() {
+    let sites: Vec<String> = (0..12).map(|i| format!("site-{i:02}")).collect();
+    let sites: Vec<&str> = sites.iter().map(String::as_str).collect();
+    // A tenth of adversaries: a threshold of 8 of 12 is enough.
+    let secagg = || {
+        let parameters = Parameters::new().with_max_weight(12).with_min_cohort(3);
+        let parameters = parameters.with_security(Security::Malicious { adversaries: 0.1 });
+        SecAgg::new(parameters.with_reconstruction_threshold(Threshold::Count(7)))
+    };
+    let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("random", 1)
+        .start(Server::start)
+        .repeat(|round| round.foreach(Site::train).quorum(7).secure_join(secagg(), Server::average))
+        .end();
+    let policy = || ClientPolicy::default().with_min_security(Security::Malicious { adversaries: 0.1 });
+    let run = |threads| {
+        let runtime = runtime(&sites, 5).policy(policy()).dropouts(0.15).threads(threads);
+        runtime.run(&flow, ()).unwrap()
+    };
+    let told = run(1);
+    assert_eq!(told, run(8), "the same are missing, and the sums are equal to the last bit");
+    let lost: usize = told.iter().map(|told| told.missing.len()).sum();
+    assert!(lost > 0 && told.iter().any(|told| told.survivors.len() < 12), "{told:?}");
+    let error = runtime(&sites, 5).policy(policy()).dropouts(0.9).run(&flow, ()).unwrap_err();
+    let RunError::BelowQuorum { missing, .. } = &error else { panic!("{error}") };
+    assert!(missing.len() > 5 && error.to_string().contains("simulated"), "{error}");
 }

@@ -4,5 +4,7 @@ mod closing;
 mod confidentiality;
 mod dropouts;
 mod flows;
+mod places;
+mod restart;
 mod sums;
 mod support;

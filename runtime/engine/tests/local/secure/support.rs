@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use veilflow::prelude::*;
 use veilflow_engine::{LocalRuntime, SecAgg};
-use veilflow_secagg::{Parameters, Security, Threshold};
+use veilflow_secagg::{Parameters, Threshold};
 
 /// What a site returns, and in a mean what all returned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Message, SecureSum)]
@@ -76,10 +76,7 @@ impl Site {
 }
 
 pub(crate) fn parameters() -> Parameters {
-    Parameters::new()
-        .with_security(Security::SemiHonest)
-        .with_max_weight(10)
-        .with_reconstruction_threshold(Threshold::Count(3))
+    Parameters::new().with_max_weight(10).with_reconstruction_threshold(Threshold::Count(3))
 }
 
 pub(crate) fn secagg() -> SecAgg {

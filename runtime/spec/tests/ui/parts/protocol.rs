@@ -25,11 +25,11 @@ impl<T: SecureSum> veilflow::SecureProtocol<T> for Hiding {
         unimplemented!()
     }
 
-    fn server(&self) -> Result<Role> {
+    fn server(&self, _cx: &Context) -> Result<Role> {
         Ok(Role)
     }
 
-    fn client(&self) -> Result<Role> {
+    fn client(&self, _cx: &Context) -> Result<Role> {
         Ok(Role)
     }
 

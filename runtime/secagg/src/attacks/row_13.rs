@@ -1,0 +1,74 @@
+//! Row 13: corrupted shares and ciphertexts, blame put on the innocent.
+
+use super::world::{Masked, World};
+use crate::{
+    defences::{Defence, without},
+    *,
+};
+
+/// A member gives a wrong share, so that the owner of the secret is blamed.
+#[test]
+fn row_13_attack_on_the_name_of_another() {
+    fn attack() -> Error {
+        let mut world = World::curious(3, 3);
+        let Masked { server, survivors, clients, .. } = world.masked().unwrap();
+        let clients = world.names.iter().cloned().zip(clients).collect();
+        let (mut server, clients, signatures) = world.confirm(server, &survivors, clients).unwrap();
+        for (site, (name, client)) in clients.into_iter().enumerate() {
+            let mut answer = client.unmask(&signatures).unwrap();
+            if site == 0 {
+                let other = answer.seeds["site 0"].clone();
+                answer.seeds.insert("site 1".into(), other);
+            }
+            if let Err(error) = server.receive(&name, answer) {
+                return error;
+            }
+        }
+        server.aggregate().unwrap_err()
+    }
+    assert_eq!(without(Defence::Openings, attack).culprits(), ["site 1"], "the innocent");
+    assert_eq!(attack().culprits(), ["site 0"]);
+}
+
+/// A sharer commits to another share than it seals, so that whoever gives it in round 4 is blamed.
+#[test]
+fn row_13_attack_with_a_share_that_is_to_be_given_by_another() {
+    fn attack() -> Error {
+        let mut world = World::curious(3, 3);
+        let (server, roster, clients) = world.roster().unwrap();
+        let (server, shares, clients) = world
+            .deal(server, &roster, clients, |from, message| {
+                let dealt = message.shares.get_mut("site 1").filter(|_| from == "site 0");
+                if let Some(dealt) = dealt {
+                    dealt.seed_commitment = Commitment::to_seed(&message.session, from, &[0; 32]);
+                }
+            })
+            .unwrap();
+        match world.open(&shares, clients) {
+            Ok(ready) => world.sum(server, ready, &[]).unwrap_err(),
+            Err(error) => error,
+        }
+    }
+    assert_eq!(without(Defence::CheckedOnReceipt, attack).culprits(), ["site 1"], "the innocent");
+    let error = attack();
+    assert_eq!((error.code(), error.culprits()), ("disputed-pair", vec![]));
+}
+
+/// A relay changes a ciphertext, so that sharer and recipient dispute.
+#[test]
+fn row_13_attack_by_a_relay_that_wants_to_stay_unnamed() {
+    fn attack() -> Error {
+        let mut world = World::malicious(0, 3, 2);
+        let (server, roster, clients) = world.roster().unwrap();
+        let (_, mut shares, clients) = world.deal(server, &roster, clients, |_, _| {}).unwrap();
+        let dealt = shares.get_mut("site 1").unwrap().shares.get_mut("site 0").unwrap();
+        let mut bytes = *dealt.sealed.seed.as_bytes();
+        bytes[20] ^= 1;
+        dealt.sealed.seed = SealedShare::from_bytes(bytes);
+        world.open(&shares, clients).unwrap_err()
+    }
+    let unnamed = without(Defence::Signatures, attack);
+    assert_eq!((unnamed.code(), unnamed.culprits()), ("disputed-pair", vec![]));
+    let named = attack();
+    assert_eq!((named.code(), named.culprits()), ("bad-signature", vec!["the server"]));
+}

@@ -1,0 +1,115 @@
+//! Row 13: corrupted shares and ciphertexts, and who is to blame.
+
+use veilflow_secagg::*;
+
+use super::{STAY, confirm, finish, four};
+use crate::common::{Cohort, Last, flip, tamper};
+
+/// Nobody knows whether sharer or relay changed it, where nothing is signed.
+#[test]
+fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
+    for (field, code) in [
+        ("seed", "share-not-opened"),
+        ("masking_key", "share-not-opened"),
+        ("seed_commitment", "disputed-pair"),
+        ("masking_key_commitment", "disputed-pair"),
+    ] {
+        let mut cohort = four();
+        let (server, mut clients) = cohort.share(&STAY).unwrap();
+        let (_, shares) = server.deliver().unwrap();
+        let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
+        let changed = tamper(&shares[&me], |v| flip(&mut v["shares"][&from]["sealed"][field]));
+        let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
+        assert_eq!(error.code(), code);
+        assert!(error.culprits().is_empty());
+    }
+}
+
+/// What its sharer did not sign comes from the relay.
+#[test]
+fn row_13_a_relay_that_changes_what_is_signed_is_named() {
+    let fields = ["seed", "masking_key", "seed_commitment", "masking_key_commitment", "signature", "path"];
+    for field in fields {
+        let mut cohort = Cohort::malicious(4, 0);
+        let (server, mut clients) = cohort.share(&STAY).unwrap();
+        let (_, shares) = server.deliver().unwrap();
+        let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
+        let changed = tamper(&shares[&me], |v| {
+            let dealt = &mut v["shares"][&from];
+            match field {
+                "signature" => flip(&mut dealt["signature"]),
+                "path" => drop(dealt["path"].as_array_mut().unwrap().pop()),
+                field => flip(&mut dealt["sealed"][field]),
+            }
+        });
+        let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
+        let stage = Stage::ShareKeys;
+        assert_eq!(error, Error::BadSignature { stage, from: "the server".into(), signer: from });
+        assert_eq!(error.culprits(), ["the server"]);
+    }
+}
+
+/// The server verifies before it passes on, so that it is not the one who is named.
+#[test]
+fn row_13_a_sharer_that_signs_something_else_is_named_by_the_server() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (mut server, mut clients, roster) = cohort.frozen(&STAY).unwrap();
+    let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
+    let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
+    let changed = tamper(&message, |v| flip(&mut v["shares"][&other]["seed_commitment"]));
+    let error = server.receive(&me, changed).unwrap_err();
+    assert_eq!(error, Error::BadSignature { stage: Stage::ShareKeys, from: me.clone(), signer: me.clone() });
+    server.receive(&me, message).unwrap();
+}
+
+/// A wrong share is refused when it comes, its giver is named, and the others finish without it.
+#[test]
+fn row_13_a_wrong_share_in_round_4_names_its_giver_and_spoils_nothing() {
+    for (kind, of) in [("masking_keys", 1), ("seeds", 2), ("seeds", 0)] {
+        let mut cohort = Cohort::of(4, 2);
+        let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
+        let (mut server, clients, signatures) = cohort.checked(&last).unwrap();
+        for (i, client) in clients {
+            let answer = client.unmask(&signatures).unwrap();
+            let (me, client) = (cohort.names[i].clone(), cohort.names[of].clone());
+            if i != 0 {
+                server.receive(&me, answer).unwrap();
+                continue;
+            }
+            let wrong = tamper(&answer, |v| flip(&mut v[kind][&client]));
+            let kind = if kind == "seeds" { ShareKind::Seed } else { ShareKind::MaskingKey };
+            let error = server.receive(&me, wrong).unwrap_err();
+            assert_eq!(error, Error::WrongOpening { from: me.clone(), client, kind });
+            assert_eq!(error.culprits(), [me.as_str()]);
+        }
+        assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
+    }
+}
+
+/// A seed commitment that is not to the seed that was dealt: rebuilt, compared, and never silent.
+#[test]
+fn row_13_a_seed_is_checked_against_its_commitment() {
+    let mut cohort = four();
+    let (mut server, clients, roster) = cohort.frozen(&STAY).unwrap();
+    let mut sharing = Vec::new();
+    for (i, client) in clients {
+        let (client, mut message) = client.share_keys(&roster).unwrap();
+        if i == 1 {
+            message = tamper(&message, |v| flip(&mut v["seed_commitment"]));
+        }
+        server.receive(&cohort.names[i], message).unwrap();
+        sharing.push((i, client));
+    }
+    let (mut server, shares) = server.deliver().unwrap();
+    let mut masked = Vec::new();
+    for (i, client) in sharing {
+        let client = client.receive_shares(&shares[&cohort.names[i]]).unwrap();
+        let (client, message) = cohort.mask(i, client, cohort.model).unwrap();
+        server.receive(&cohort.names[i], message).unwrap();
+        masked.push((i, client));
+    }
+    let (server, clients, signatures) = confirm(&cohort, server.announce(cohort.model).unwrap(), masked);
+    let error = finish(&cohort, server, clients, &signatures).unwrap_err();
+    assert_eq!(error, Error::WrongSeed { client: cohort.names[1].clone() });
+    assert_eq!(error.culprits(), [cohort.names[1].as_str()]);
+}
