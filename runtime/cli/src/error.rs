@@ -40,6 +40,12 @@ pub(crate) enum CliError {
     /// The run.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// Parameters of secure aggregation with which no session can be held.
+    #[error(transparent)]
+    Plan(#[from] veilflow_secagg::PlanError),
+    /// A simulated session of secure aggregation.
+    #[error("the simulated session failed: {0}")]
+    Session(#[from] veilflow_secagg::Error),
     /// A data set could not be got.
     #[error("{name} could not be fetched: {error}")]
     Fetch { name: &'static str, error: StepError },
@@ -94,9 +100,11 @@ impl CliError {
             | CliError::ReservedFlag { .. }
             | CliError::DuplicateName { .. }
             | CliError::Setup { .. }
+            | CliError::Plan(_)
             | CliError::Ending { .. }
             | CliError::Write { .. } => USAGE,
             CliError::Run(_)
+            | CliError::Session(_)
             | CliError::Fetch { .. }
             | CliError::NoModel { .. }
             | CliError::Model(_)

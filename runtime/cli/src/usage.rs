@@ -1,5 +1,6 @@
 //! What a run used: time, processors, memory.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What a run used. Processor time and memory are those of the process, `None` where the system does not say.
@@ -33,6 +34,31 @@ impl Meter {
             peak_rss_bytes: now.map(|(_, bytes)| bytes),
         }
     }
+}
+
+/// The processor time that the calling thread has used so far; where the system does not say, what a clock shows.
+pub(crate) fn thread_cpu() -> Duration {
+    #[cfg(unix)]
+    {
+        use nix::time::{ClockId, clock_gettime};
+
+        if let Ok(time) = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID) {
+            return Duration::from(time);
+        }
+    }
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+/// The processor time that all threads of this process have used so far; where the system does not say, the calling
+/// thread's.
+pub(crate) fn process_cpu() -> Duration {
+    process().map_or_else(thread_cpu, |(cpu, _)| cpu)
+}
+
+/// The most memory that this process ever had at once.
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
+    process().map(|(_, bytes)| bytes)
 }
 
 /// The processor time and the peak memory of this process so far.

@@ -130,7 +130,9 @@ fn ratios(_: &mut Criterion) {
     for length in LENGTHS {
         one_mask(length);
         many_masks(length);
-        quantize(length);
+        quantize(length, "32", Parameters::new());
+        let wide = Parameters::new().with_modulus_range(1 << 64).with_quantization_range(1 << 40);
+        quantize(length, "64", wide);
         packing(length);
     }
 }
@@ -162,9 +164,9 @@ fn many_masks(length: usize) {
     }
 }
 
-fn quantize(length: usize) {
+fn quantize(length: usize, word: &str, parameters: Parameters) {
     let vector = floats(length);
-    let plan = Parameters::new().plan(3, Layout::new(0, length)).unwrap();
+    let plan = parameters.plan(3, Layout::new(0, length)).unwrap();
     let input = Input { weight: 700, scalars: &[], vector: &vector };
     let (mut words, mut random) = (vec![0_u8; 4096], ChaCha8Rng::seed_from_u64(4));
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -173,7 +175,7 @@ fn quantize(length: usize) {
         || (0..length.div_ceil(1024)).for_each(|_| random.fill_bytes(black_box(&mut words))),
         || drop(black_box(plan.quantize(&input, &mut rng).unwrap())),
     );
-    report("quantize", "the random words alone", times, length);
+    report(&format!("quantize to {word} bits"), "the random words alone", times, length);
 }
 
 fn packing(length: usize) {

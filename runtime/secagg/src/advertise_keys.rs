@@ -198,12 +198,12 @@ impl AdvertiseKeysServer {
     }
 
     /// Present exactly where the plan asks for signatures.
-    fn trusted(&self) -> Result<Option<&Identities>, Error> {
+    fn trusted(&self) -> Result<Option<&Arc<Identities>>, Error> {
         if !self.plan.security().is_malicious() {
             return Ok(None);
         }
         let missing = || Error::IdentityRequired { name: SERVER.to_owned() };
-        self.trusted.as_deref().map(Some).ok_or_else(missing)
+        self.trusted.as_ref().map(Some).ok_or_else(missing)
     }
 
     /// Takes the keys of `from`, the name that the transport authenticated.
@@ -252,9 +252,9 @@ impl AdvertiseKeysServer {
         let message = RosterMessage {
             session: self.session,
             plan: ByteArray::new(self.plan.digest()),
-            members: members.collect(),
+            members: Arc::new(members.collect()),
         };
-        let roster = Roster::check(&message, &self.session, &self.plan, self.trusted()?)?;
+        let roster = Roster::of_verified(&message, &self.session, &self.plan, self.trusted()?)?;
         Ok((FreezeRosterServer::new(self.session, self.plan, roster), message))
     }
 }

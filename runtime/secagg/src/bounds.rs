@@ -235,6 +235,27 @@ pub(crate) fn safe_threshold(members: usize, colluders: usize, neighbours: usize
     assumed.safe_threshold(neighbours)
 }
 
+/// How many random graphs a semi-malicious server may choose from before the chance that one of them is bad, or
+/// disconnected, passes 2⁻⁴⁰; at least the one that it gets anyhow.
+pub(crate) fn graphs_to_choose_from(
+    members: usize,
+    colluders: usize,
+    dropouts: f64,
+    Neighbourhood { neighbours, threshold }: Neighbourhood,
+) -> u64 {
+    let others = members.saturating_sub(1);
+    let (adversaries, server) = (colluders.min(others), ServerClass::SemiMalicious);
+    let at_least = (0, usize::from(dropouts > 0.0));
+    let dropouts = part(dropouts, members);
+    let assumed = Assumed { clients: members, adversaries, dropouts, server, at_least }.on_sparse_graph();
+    // 2t > k + X fails from here on.
+    let opened_at = threshold.saturating_mul(2).saturating_sub(neighbours);
+    let opened = Hypergeometric::new(others, adversaries, neighbours).tail(opened_at);
+    let bad = assumed.cut_bound(neighbours) + members as f64 * opened;
+    // The cast saturates: nothing bad is as many graphs as one likes.
+    ((2.0 * SECURITY / bad) as u64).max(1)
+}
+
 /// The thresholds that are safe and can be met, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Thresholds {
@@ -382,6 +403,12 @@ impl Hypergeometric {
         Self { smallest, weights, total }
     }
 
+    /// Pr\[X ≥ x\].
+    fn tail(&self, x: usize) -> f64 {
+        let below = x.saturating_sub(self.smallest);
+        self.weights.iter().skip(below).rev().sum::<f64>() / self.total
+    }
+
     /// The smallest x with Pr\[X ≥ x\] ≤ `limit`.
     fn smallest_with_tail_at_most(&self, limit: f64) -> usize {
         let mut tail = 0.0;
@@ -510,6 +537,22 @@ mod tests {
         assert_eq!(ring.unwrap_err().code(), "too-few-neighbours");
         // Everybody shares with everybody else: as many as there are, rounded down.
         check(Neighbourhood { neighbours: 9, threshold: 10 }, 10, 0.05, 0.05, Curious).unwrap();
+    }
+
+    /// 2⁻⁴⁰ by the chance of a bad graph, as exact fractions give it.
+    #[test]
+    fn row_05_shares_that_just_hold_leave_no_choice_of_graphs() {
+        let graphs = |members, colluders, dropouts, neighbours, threshold| {
+            graphs_to_choose_from(members, colluders, dropouts, Neighbourhood { neighbours, threshold })
+        };
+        assert_eq!(graphs(500, 25, 0.05, 44, 31), 2);
+        assert_eq!(graphs(500, 25, 0.05, 44, 32), 6362);
+        assert_eq!(graphs(500, 100, 0.1, 116, 86), 3);
+        assert_eq!(graphs(1000, 50, 0.05, 52, 37), 60);
+        assert_eq!(graphs(88, 26, 0.05, 34, 30), 5);
+        // All five adversaries around one client are too few, whatever the graph.
+        assert_eq!(graphs(100, 5, 0.05, 16, 11), u64::MAX);
+        assert_eq!(graphs(500, 250, 0.05, 44, 31), 1);
     }
 
     #[test]

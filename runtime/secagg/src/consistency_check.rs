@@ -8,7 +8,10 @@
 //! Under [`SemiHonest`](crate::Security::SemiHonest) the same messages travel without signatures and none is needed;
 //! a site takes part in such a session only if its policy says so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +21,10 @@ use crate::{
     defences::{Defence, stands},
     derive::Binding,
     error::{Error, SERVER, Stage},
-    identity::{Signature, Signed},
+    identity::{Claim, Identity, Signature, Signed, verify_all},
     journal::InputJournal,
     known_cohorts,
-    receive_shares::HeldShares,
+    receive_shares::Held,
     redacted::redacted_debug,
     roster::Roster,
     security::majority,
@@ -47,7 +50,7 @@ pub struct ConsistencyCheckClient {
     pub(crate) roster: Roster,
     pub(crate) binding: Binding,
     pub(crate) own_seed_share: Option<Opening>,
-    pub(crate) held: BTreeMap<String, HeldShares>,
+    pub(crate) held: Held,
 }
 
 redacted_debug!(ConsistencyCheckClient, site.session);
@@ -72,31 +75,38 @@ impl ConsistencyCheckClient {
         if !survivors.contains(&site.name) {
             return Err(Error::NotASurvivor { client: site.name });
         }
-        let strangers: Vec<String> = survivors
-            .iter()
-            .filter(|name| **name != site.name && !held.contains_key(*name))
-            .filter(|name| {
-                let is_neighbour = roster.place_among_recipients(&site.name, name).is_some();
-                is_neighbour || roster.get(name).is_none()
-            })
-            .cloned()
-            .collect();
+        let strangers = strangers(&roster, &held, survivors);
         if !strangers.is_empty() {
             return Err(Error::SurvivorsNotInCohort { names: strangers });
         }
-        let dropped = held.keys().filter(|name| !survivors.contains(*name));
-        site.check_size(Stage::MaskedInput, survivors.len(), dropped.clone())?;
-        site.check_noise(Stage::MaskedInput, survivors.len(), dropped)?;
-        let neighbours = roster.neighbours(&site.name).into_iter().map(|(name, _)| name);
-        check_holders(Stage::MaskedInput, &site.plan, neighbours, |name| survivors.contains(name))?;
+        let neighbours: Vec<&String> = held.neighbours(&roster).map(|(entry, _)| &entry.name).collect();
+        let dropped = || held.iter(&roster).map(|(name, _)| name).filter(|name| !survivors.contains(*name));
+        site.check_size(Stage::MaskedInput, survivors.len(), dropped())?;
+        site.check_noise(Stage::MaskedInput, survivors.len(), dropped())?;
+        check_holders(Stage::MaskedInput, &site.plan, neighbours.into_iter(), |name| {
+            survivors.contains(name)
+        })?;
 
         known_cohorts::confirm(journal, &site, survivors)?;
-        let statement = statement(&site.session, survivors, &binding);
-        let signature = site.identity.as_ref().map(|identity| identity.sign(&statement));
+        let sign = |identity: &Identity| identity.sign(&statement(&site.session, survivors, &binding));
+        let signature = site.identity.as_ref().map(sign);
         let message = ConsistencyCheckMessage { session: site.session, signature };
-        let survivors = survivors.clone();
-        Ok((UnmaskClient { site, roster, survivors, statement, own_seed_share, held }, message))
+        let survivors = Arc::clone(survivors);
+        Ok((UnmaskClient { site, roster, binding, survivors, own_seed_share, held }, message))
     }
+}
+
+/// Survivors who cannot be: nobody of the roster, or a neighbour that did not share its secrets with this client.
+fn strangers(roster: &Roster, held: &Held, survivors: &BTreeSet<String>) -> Vec<String> {
+    // Both are in the order of names.
+    let mut names = roster.names().peekable();
+    let mut is_member = |name: &&String| {
+        while names.next_if(|member| member < name).is_some() {}
+        names.next_if_eq(name).is_some()
+    };
+    let unknown: Vec<&String> = survivors.iter().filter(|name| !is_member(name)).collect();
+    let silent = held.neighbours(roster).filter(|(_, shares)| shares.is_none()).map(|(entry, _)| &entry.name);
+    silent.filter(|name| survivors.contains(*name)).chain(unknown).cloned().collect()
 }
 
 /// Whether enough members of the roster signed exactly this client's view. Signatures that do not hold are not
@@ -105,7 +115,7 @@ pub(crate) fn check_signatures(
     site: &Site,
     roster: &Roster,
     survivors: &BTreeSet<String>,
-    statement: &Transcript,
+    binding: &Binding,
     message: &SignaturesMessage,
 ) -> Result<(), Error> {
     site.session.check(SERVER, &message.session)?;
@@ -113,13 +123,21 @@ pub(crate) fn check_signatures(
         return Ok(());
     }
     let required = majority(roster.len(), site.colluders);
-    let holds = |(signer, signature): &(&String, &Signature)| {
-        let signed = Signed { stage: STAGE, from: SERVER, signer };
-        survivors.contains(*signer) && roster.verify(&signed, statement, Some(signature)).is_ok()
-    };
+    let digest = statement(&site.session, survivors, binding).hash();
+    let mut claims = Vec::with_capacity(message.signatures.len());
+    for (signer, signature) in message.signatures.iter().filter(|(name, _)| survivors.contains(*name)) {
+        if let Some(key) = roster.identity(signer)? {
+            claims.push(Claim { signer, key, digest, signature: Some(signature) });
+        }
+    }
     // Those beyond the majority decide nothing and are not verified.
+    let first = claims.get(..required).unwrap_or_default();
+    if first.len() == required && verify_all(STAGE, SERVER, first).is_ok() {
+        return Ok(());
+    }
+    let holds = |claim: &&Claim<'_>| verify_all(STAGE, SERVER, &[**claim]).is_ok();
     let valid: BTreeMap<String, ()> =
-        message.signatures.iter().filter(holds).take(required).map(|(name, _)| (name.clone(), ())).collect();
+        claims.iter().filter(holds).take(required).map(|claim| (claim.signer.to_owned(), ())).collect();
     enough(required, &valid, survivors)
 }
 
@@ -139,7 +157,7 @@ fn enough<T>(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurvivorsMessage {
     pub(crate) session: Session,
-    pub(crate) survivors: BTreeSet<String>,
+    pub(crate) survivors: Arc<BTreeSet<String>>,
 }
 
 impl SurvivorsMessage {

@@ -8,8 +8,10 @@
 //!
 //! Who does not reveal is not in the frozen roster. A server could use that: it sees all r before it says which of
 //! them arrived, and each choice is another graph. Where the graph matters, clients refuse a frozen roster that is one
-//! of more than [2¹⁰](REDRAWS) choices. Does not defend against a server that starts sessions over and over until it
-//! likes a graph: each of them is a new draw, as is every attempt.
+//! of more choices than neighbours and threshold leave room for within 2⁻⁴⁰, and of more than [2¹⁰](REDRAWS) in any
+//! case: with shares that just hold, nobody may be left out, and the next attempt is made without whom this one missed.
+//! Does not defend against a server that starts sessions over and over until it likes a graph: each of them is a new
+//! draw, as is every attempt.
 
 use std::collections::BTreeMap;
 
@@ -19,15 +21,15 @@ use serde_bytes::ByteArray;
 
 use crate::{
     advertise_keys::AdvertiseKeysMessage,
-    cohort::{Site, check_holders, check_sender, check_size, missing},
+    cohort::{Site, check_sender, check_size, missing},
     defences::{Defence, stands},
     error::{Error, SERVER, Stage},
-    identity::{Signature, Signed},
+    identity::{Claim, Signature, Signed, verify_all},
     keys::PrivateKey,
     plan::Plan,
     random::Generator,
     redacted::redacted_debug,
-    roster::{Member, Roster, RosterMessage},
+    roster::{Roster, RosterEntry, RosterMessage},
     session::Session,
     share_keys::{ShareKeysClient, ShareKeysServer},
     transcript::{Transcript, domain},
@@ -35,8 +37,8 @@ use crate::{
 
 const STAGE: Stage = Stage::FreezeRoster;
 
-/// How many graphs a server may choose from, by leaving members out. The probability that a random graph is bad for
-/// somebody grows by this factor at most.
+/// How many graphs a server may choose from at most, by leaving members out. The probability that a random graph is bad
+/// for somebody grows by this factor, and [`Plan::graphs_to_choose_from`] says what it may grow by.
 const REDRAWS: u64 = 1 << 10;
 
 /// A client's part of the seed. It is secret until it is revealed, and protects nothing afterwards.
@@ -107,11 +109,11 @@ fn own_entry<'a>(
     site: &Site,
     advertised: &AdvertiseKeysMessage,
     roster: &'a Roster,
-) -> Result<&'a Member, Error> {
+) -> Result<&'a RosterEntry, Error> {
     let own = roster.get(&site.name).ok_or_else(|| Error::NotInRoster { client: site.name.clone() })?;
-    let unchanged = own.sealing_key.encoded() == advertised.sealing_key
-        && own.masking_key.encoded() == advertised.masking_key
-        && own.commitment == *advertised.commitment;
+    let unchanged = own.sealing_key == advertised.sealing_key
+        && own.masking_key == advertised.masking_key
+        && own.commitment == advertised.commitment;
     if unchanged { Ok(own) } else { Err(Error::OwnKeysReplaced { client: site.name.clone() }) }
 }
 
@@ -137,7 +139,7 @@ impl FrozenRosterMessage {
     }
 }
 
-/// Verifies what one member revealed.
+/// Checks what one member revealed, but for its signature.
 fn check_reveal(
     roster: &Roster,
     session: &Session,
@@ -148,12 +150,11 @@ fn check_reveal(
     session.check(from, &message.session)?;
     let member =
         roster.get(name).ok_or_else(|| Error::UnknownSender { stage: STAGE, name: name.to_owned() })?;
-    let is_committed = commitment(session, name, &message.randomness) == member.commitment;
+    let is_committed = commitment(session, name, &message.randomness) == *member.commitment;
     if !is_committed && stands(Defence::CommittedRandomness) {
         return Err(Error::WrongReveal { from: from.to_owned(), name: name.to_owned() });
     }
-    let signed = Signed { stage: STAGE, from, signer: name };
-    roster.verify(&signed, &statement(session, roster), message.signature.as_ref())
+    Ok(())
 }
 
 /// The roster of those who revealed, and its digest: both sides compute it from the same message.
@@ -173,27 +174,39 @@ pub(crate) fn check_frozen(
     message: &FrozenRosterMessage,
 ) -> Result<Roster, Error> {
     site.session.check(SERVER, &message.session)?;
+    let digest = statement(&site.session, &roster).hash();
+    let mut claims = Vec::new();
     for (name, reveal) in &message.reveals {
         check_reveal(&roster, &site.session, SERVER, name, reveal)?;
+        if let Some(key) = roster.identity(name)? {
+            claims.push(Claim { signer: name, key, digest, signature: reveal.signature.as_ref() });
+        }
     }
+    verify_all(STAGE, SERVER, &claims)?;
+    drop(claims);
     if !message.reveals.contains_key(&site.name) {
         return Err(Error::NotInRoster { client: site.name.clone() });
     }
     let left = missing(roster.names(), &message.reveals);
     site.check_size(STAGE, message.reveals.len(), left.iter().copied())?;
     site.check_fixed(message.reveals.keys())?;
-    if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > REDRAWS {
+    let graphs = site.plan.graphs_to_choose_from(roster.len(), site.colluders).min(REDRAWS);
+    if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > graphs {
         let missing = left.into_iter().cloned().collect();
         return Err(Error::TooManyWithheld { missing });
     }
-    let roster = frozen(roster, &site.plan, &message.reveals);
+    let roster = frozen(roster, &site.plan, &message.reveals).seen_by(&site.name);
     site.check_adversaries(&roster)?;
-    check_holders(STAGE, &site.plan, neighbour_names(&roster, &site.name), |_| true)?;
+    check_degree(&site.plan, &roster)?;
     Ok(roster)
 }
 
-fn neighbour_names<'a>(roster: &'a Roster, name: &'a str) -> impl Iterator<Item = &'a String> {
-    roster.neighbours(name).into_iter().map(|(name, _)| name)
+/// With few members left a sparse graph has fewer neighbours for each than a threshold may need.
+fn check_degree(plan: &Plan, roster: &Roster) -> Result<(), Error> {
+    if plan.is_complete() {
+        return Ok(());
+    }
+    check_size(STAGE, roster.degree(), plan.threshold(), 0, std::iter::empty())
 }
 
 /// How many sets of at most `left` of the members there are, or more than [`REDRAWS`].
@@ -229,6 +242,8 @@ impl FreezeRosterServer {
     pub fn receive(&mut self, from: &str, message: FreezeRosterMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
         check_reveal(&self.roster, &self.session, from, from, &message)?;
+        let signed = Signed { stage: STAGE, from, signer: from };
+        self.roster.verify(&signed, &statement(&self.session, &self.roster), message.signature.as_ref())?;
         self.received.insert(from.to_owned(), message);
         Ok(())
     }
@@ -252,10 +267,8 @@ impl FreezeRosterServer {
         let Self { session, plan, roster, received } = self;
         let absent = missing(roster.names(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
-        let roster = frozen(roster, &plan, &received);
-        for name in received.keys() {
-            check_holders(STAGE, &plan, neighbour_names(&roster, name), |_| true)?;
-        }
+        let roster = frozen(roster, &plan, &received).seen_by_server();
+        check_degree(&plan, &roster)?;
         let message = FrozenRosterMessage { session, reveals: received };
         Ok((ShareKeysServer::new(session, plan, roster), message))
     }

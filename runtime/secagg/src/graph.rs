@@ -23,34 +23,60 @@ fn harary(place: usize, members: usize, wanted: usize) -> Vec<usize> {
     ring.chain((!k.is_multiple_of(2)).then(|| step(members / 2))).collect()
 }
 
-/// Members, by their numbers from 0, on their places in the ring.
+/// Members, by their numbers, on their places in the ring.
 #[derive(Clone)]
 pub(crate) struct Graph {
-    ring: Vec<usize>,
-    place: Vec<usize>,
+    ring: Vec<u32>,
+    /// By number; of no use where nobody has it.
+    place: Vec<u32>,
     wanted: usize,
 }
 
 impl Graph {
-    /// Of the members with these names, numbered in this order.
-    pub(crate) fn new<'a>(seed: &[u8; 32], names: impl Iterator<Item = &'a String>, wanted: usize) -> Self {
+    /// Of the members with these numbers and names, in ascending order of their numbers.
+    pub(crate) fn new<'a>(
+        seed: &[u8; 32],
+        members: impl Iterator<Item = (u32, &'a String)>,
+        wanted: usize,
+    ) -> Self {
         let key = |name: &String| Transcript::new(domain!("ring")).bytes(seed).text(name).hash();
-        let mut keyed: Vec<([u8; 32], usize)> = names.map(key).zip(0..).collect();
+        let mut keyed: Vec<([u8; 32], u32)> = members.map(|(member, name)| (key(name), member)).collect();
+        let mut place = vec![0; keyed.last().map_or(0, |(_, last)| (*last as usize).saturating_add(1))];
         keyed.sort_unstable();
-        let ring: Vec<usize> = keyed.into_iter().map(|(_, member)| member).collect();
-        let mut place: Vec<(usize, usize)> = ring.iter().copied().zip(0..).collect();
-        place.sort_unstable();
-        Self { ring, place: place.into_iter().map(|(_, place)| place).collect(), wanted }
+        let ring: Vec<u32> = keyed.into_iter().map(|(_, member)| member).collect();
+        for (at, member) in (0..).zip(&ring) {
+            if let Some(place) = place.get_mut(*member as usize) {
+                *place = at;
+            }
+        }
+        Self { ring, place, wanted }
     }
 
-    /// A member's neighbours in ascending order. Computed when asked for: nobody needs the whole graph.
-    pub(crate) fn neighbours(&self, member: usize) -> Vec<usize> {
-        let Some(place) = self.place.get(member) else { return Vec::new() };
-        let places = harary(*place, self.ring.len(), self.wanted);
-        let mut neighbours: Vec<usize> =
+    /// k.
+    pub(crate) fn degree(&self) -> usize {
+        degree(self.ring.len(), self.wanted)
+    }
+
+    /// A member's neighbours in ascending order. Computed when asked for: a client needs its own, and for those
+    /// its place among theirs.
+    pub(crate) fn neighbours(&self, member: u32) -> Vec<u32> {
+        let Some(place) = self.place.get(member as usize) else { return Vec::new() };
+        let places = harary(*place as usize, self.ring.len(), self.wanted);
+        let mut neighbours: Vec<u32> =
             places.into_iter().filter_map(|place| self.ring.get(place).copied()).collect();
         neighbours.sort_unstable();
         neighbours
+    }
+
+    /// The place of `to` among the neighbours of `from`, in ascending order; `None` where it is none.
+    pub(crate) fn place_among(&self, from: u32, to: u32) -> Option<usize> {
+        let places = harary(*self.place.get(from as usize)? as usize, self.ring.len(), self.wanted);
+        let (mut before, mut is_neighbour) = (0_usize, false);
+        for neighbour in places.into_iter().filter_map(|place| self.ring.get(place)) {
+            before = before.saturating_add(usize::from(*neighbour < to));
+            is_neighbour |= *neighbour == to;
+        }
+        is_neighbour.then_some(before)
     }
 }
 
@@ -64,11 +90,12 @@ mod tests {
 
     fn graph(seed: u8, members: usize, wanted: usize) -> Graph {
         let names: Vec<String> = (0..members).map(|i| format!("site {i}")).collect();
-        Graph::new(&[seed; 32], names.iter(), wanted)
+        Graph::new(&[seed; 32], (0..).zip(&names), wanted)
     }
 
     fn rows(graph: &Graph) -> Vec<BTreeSet<usize>> {
-        (0..graph.ring.len()).map(|member| graph.neighbours(member).into_iter().collect()).collect()
+        let row = |member| graph.neighbours(member).into_iter().map(|other| other as usize).collect();
+        (0..graph.ring.len() as u32).map(row).collect()
     }
 
     fn is_connected(rows: &[BTreeSet<usize>], without: &BTreeSet<usize>) -> bool {
@@ -88,10 +115,14 @@ mod tests {
             let (rows, k) = (rows(&graph), degree(members, wanted));
             prop_assert!(k >= wanted.min(members - 1) && k < members);
             for (member, row) in rows.iter().enumerate() {
-                prop_assert_eq!(graph.neighbours(member).len(), k, "no neighbour twice");
+                prop_assert_eq!(graph.neighbours(member as u32).len(), k, "no neighbour twice");
                 prop_assert_eq!(row.len(), k);
                 prop_assert!(!row.contains(&member));
                 prop_assert!(row.iter().all(|other| rows[*other].contains(&member)));
+                for other in 0..members {
+                    let place = graph.place_among(member as u32, other as u32);
+                    prop_assert_eq!(place, row.iter().position(|neighbour| *neighbour == other));
+                }
             }
             prop_assert!(is_connected(&rows, &BTreeSet::new()));
         }

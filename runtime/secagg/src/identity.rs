@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use p256::{
     ecdsa::{
         self, SigningKey, VerifyingKey,
-        signature::{Signer as _, Verifier as _},
+        signature::{Signer as _, hazmat::PrehashVerifier as _},
     },
     elliptic_curve::Generate as _,
 };
@@ -83,9 +83,13 @@ impl PublicIdentity {
         bytes
     }
 
-    fn verifies(&self, statement: &Transcript, signature: &Signature) -> bool {
+    pub(crate) fn verifies(&self, statement: &Transcript, signature: &Signature) -> bool {
+        self.verifies_digest(&statement.hash(), signature)
+    }
+
+    fn verifies_digest(&self, digest: &[u8; 32], signature: &Signature) -> bool {
         ecdsa::Signature::from_slice(&*signature.0)
-            .is_ok_and(|signature| self.0.verify(statement.as_bytes(), &signature).is_ok())
+            .is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
     }
 }
 
@@ -188,6 +192,29 @@ impl Signed<'_> {
             from: self.from.to_owned(),
             signer: self.signer.to_owned(),
         })
+    }
+}
+
+/// One of several signatures that are looked at together.
+#[derive(Clone, Copy)]
+pub(crate) struct Claim<'a> {
+    pub(crate) signer: &'a str,
+    pub(crate) key: &'a PublicIdentity,
+    /// SHA-256 of the statement.
+    pub(crate) digest: [u8; 32],
+    pub(crate) signature: Option<&'a Signature>,
+}
+
+/// All of them, or the first that does not hold, which `from` handed over.
+pub(crate) fn verify_all(stage: Stage, from: &str, claims: &[Claim<'_>]) -> Result<(), Error> {
+    let holds = |claim: &&Claim<'_>| {
+        claim.signature.is_some_and(|signature| claim.key.verifies_digest(&claim.digest, signature))
+    };
+    match claims.iter().find(|claim| !holds(claim)) {
+        Some(bad) if stands(Defence::Signatures) => {
+            Err(Error::BadSignature { stage, from: from.to_owned(), signer: bad.signer.to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 

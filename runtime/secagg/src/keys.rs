@@ -25,6 +25,15 @@ impl EncodedKey {
         &self.0
     }
 
+    /// Whether the bytes have the form of a compressed point, under which a point has one encoding only. Whether there
+    /// is such a point is known when they are decoded.
+    pub(crate) fn check_form(&self, owner: &str) -> Result<(), Error> {
+        match self.as_bytes() {
+            [2 | 3, ..] => Ok(()),
+            _ => Err(Error::InvalidPublicKey { owner: owner.to_owned() }),
+        }
+    }
+
     fn of(point: p256::PublicKey) -> Result<Self, Error> {
         let bytes = <[u8; 33]>::try_from(p256::CompressedPoint::from(point).as_slice());
         bytes.map(Self::from_bytes).map_err(|_| Error::Internal { operation: "point encoding" })
@@ -35,7 +44,7 @@ impl EncodedKey {
     pub(crate) fn decode(&self, owner: &str) -> Result<PublicKey, Error> {
         let point = p256::PublicKey::from_sec1_bytes(self.as_bytes()).ok();
         match point {
-            Some(point) if Self::of(point)? == *self => Ok(PublicKey { point, encoded: *self }),
+            Some(point) if Self::of(point)? == *self => Ok(PublicKey(point)),
             _ => Err(Error::InvalidPublicKey { owner: owner.to_owned() }),
         }
     }
@@ -49,18 +58,9 @@ impl fmt::Debug for EncodedKey {
     }
 }
 
-/// A point of the curve and its encoding.
+/// A point of the curve.
 #[derive(Clone, Copy)]
-pub(crate) struct PublicKey {
-    point: p256::PublicKey,
-    encoded: EncodedKey,
-}
-
-impl PublicKey {
-    pub(crate) fn encoded(&self) -> EncodedKey {
-        self.encoded
-    }
-}
+pub(crate) struct PublicKey(p256::PublicKey);
 
 /// A private key. Zeroized on drop; never serialized but as shares.
 pub(crate) struct PrivateKey(p256::SecretKey);
@@ -91,9 +91,14 @@ impl PrivateKey {
         EncodedKey::of(self.0.public_key())
     }
 
+    /// [`agree`](Self::agree) with the owner of a key as it travels, which may turn out not to be one.
+    pub(crate) fn agree_with(&self, key: &EncodedKey, owner: &str) -> Result<AgreedSecret, Error> {
+        Ok(self.agree(&key.decode(owner)?))
+    }
+
     /// ECDH: the shared point's x coordinate, which is not yet a key.
     pub(crate) fn agree(&self, other: &PublicKey) -> AgreedSecret {
-        AgreedSecret(self.0.diffie_hellman(&other.point))
+        AgreedSecret(self.0.diffie_hellman(&other.0))
     }
 }
 

@@ -19,7 +19,7 @@
 //! Each round is a module of its own. Under [`Security::Malicious`], the default, what the server could invent is signed
 //! with identity keys; under [`Security::SemiHonest`] the same messages travel without signatures. With
 //! [`num_shares`](Parameters::with_num_shares) below N each client has few neighbours (SecAgg+); [`bounds`] finds how
-//! many, and which threshold.
+//! many, and which threshold ([`NumShares::Auto`]), and checks what is given by hand.
 //!
 //! # What is a type here
 //!
@@ -51,8 +51,8 @@
 //! stories apart), 4 (signed keys, pinned identities, adversaries counted again by each client, one roster signed by all), 5 (a neighbour graph from
 //! everybody's randomness, committed before it is revealed), 6 (no input is masked
 //! twice, sessions only go forward), 7 (fresh keys, everything bound to its session), 8 (no overflow, by plan), 9 (bad
-//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight and the scalars travel
-//! masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
+//! inputs are refused at the client), 10 (smallest cohorts, enforced by clients), 11 (the weight, the number of clipped
+//! values and the scalars travel masked; only [`Error::code`] may leave a site), 12 (a late input stays closed), 13 (shares are committed to and
 //! signed, what is rebuilt is checked, and whoever is named is guilty), 14 (fewer than t answers give an error and no
 //! sum), 18 (limits on the differences of cohorts over rounds, where a site's [`ClientPolicy`] sets them).
 //!
@@ -197,6 +197,7 @@ pub mod bounds;
 mod cohort;
 mod commitment;
 mod consistency_check;
+mod cost;
 mod defences;
 mod derive;
 mod digest;
@@ -225,6 +226,7 @@ mod security;
 mod session;
 mod shamir;
 mod share_keys;
+pub mod simulation;
 mod transcript;
 mod unmask;
 #[cfg(test)]
@@ -238,6 +240,7 @@ pub use consistency_check::{
     ConsistencyCheckClient, ConsistencyCheckMessage, ConsistencyCheckServer, SignaturesMessage,
     SurvivorsMessage,
 };
+pub use cost::{ClientCost, ServerCost, UploadBytes};
 pub use digest::{InputId, ModelDigest};
 pub use entries::{add_packed_entries, pack_entries};
 pub use error::{Error, Stage};

@@ -8,6 +8,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     num::NonZeroUsize,
+    sync::Arc,
 };
 
 use rand::Rng;
@@ -28,12 +29,12 @@ use crate::{
     mask::Sign,
     plan::Plan,
     quantize::Input,
-    receive_shares::HeldShares,
+    receive_shares::Held,
     redacted::redacted_debug,
     roster::Roster,
     session::Session,
-    share_keys::Dealing,
-    unmask::UnmaskServer,
+    share_keys::Dealings,
+    unmask::{Standings, UnmaskServer},
     words::Words,
 };
 
@@ -48,7 +49,7 @@ pub struct MaskInputClient {
     pub(crate) roster: Roster,
     pub(crate) seed: Zeroizing<[u8; 32]>,
     pub(crate) own_seed_share: Option<Opening>,
-    pub(crate) held: BTreeMap<String, HeldShares>,
+    pub(crate) held: Held,
 }
 
 redacted_debug!(MaskInputClient, site.session);
@@ -94,11 +95,10 @@ impl MaskInputClient {
             masks.push((self_key, Sign::Plus));
         }
         let binding = Binding::new(&model, &site.plan.digest(), roster.digest());
-        let neighbours = roster.neighbours(&site.name).into_iter();
-        for (name, member) in neighbours.filter(|(name, _)| held.contains_key(*name)) {
-            let agreed = masking.agree(&member.masking_key);
-            let key = pair_mask_key(&agreed, &site.session, &site.name, name, &binding)?;
-            masks.push((key, Sign::of_pair(&site.name, name)));
+        for (member, _) in held.neighbours(&roster).filter(|(_, shares)| shares.is_some()) {
+            let agreed = masking.agree_with(&member.masking_key, &member.name)?;
+            let key = pair_mask_key(&agreed, &site.session, &site.name, &member.name, &binding)?;
+            masks.push((key, Sign::of_pair(&site.name, &member.name)));
         }
         entries.apply(masked_from(&site.plan), &masks, NonZeroUsize::MIN)?;
         let entries = entries.pack(site.plan.entry_bits());
@@ -134,7 +134,7 @@ pub struct MaskedInputServer {
     plan: Plan,
     roster: Roster,
     cohort: BTreeSet<String>,
-    dealings: BTreeMap<String, Dealing>,
+    dealings: Dealings,
     sum: Words,
     received: BTreeMap<String, ()>,
 }
@@ -147,7 +147,7 @@ impl MaskedInputServer {
         plan: Plan,
         roster: Roster,
         cohort: Vec<String>,
-        dealings: BTreeMap<String, Dealing>,
+        dealings: Dealings,
     ) -> Self {
         let cohort = cohort.into_iter().collect();
         let sum = Words::zeros(plan.entries(), plan.entry_bits());
@@ -192,11 +192,11 @@ impl MaskedInputServer {
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
         let survivors: BTreeSet<String> = received.into_keys().collect();
         let dropped = cohort.difference(&survivors).cloned().collect();
-        let message = SurvivorsMessage { session, survivors: survivors.clone() };
         let binding = Binding::new(&model, &plan.digest(), roster.digest());
-        let confirmed = BTreeSet::new();
-        let received = BTreeMap::new();
+        let survivors = Arc::new(survivors);
+        let message = SurvivorsMessage { session, survivors: Arc::clone(&survivors) };
         let server = UnmaskServer {
+            standings: Standings::new(&roster, &survivors, &dropped),
             session,
             plan,
             roster,
@@ -204,9 +204,9 @@ impl MaskedInputServer {
             survivors,
             dropped,
             dealings,
-            confirmed,
+            confirmed: BTreeSet::new(),
             sum,
-            received,
+            received: BTreeMap::new(),
         };
         Ok((ConsistencyCheckServer::new(server), message))
     }

@@ -181,6 +181,17 @@ impl Plan {
         bounds::safe_threshold(members, colluders, degree(members, self.shares))
     }
 
+    /// How many graphs a malicious server may choose from, with so many in the roster, of whom so many work for it: what
+    /// these shares leave of 2⁻⁴⁰.
+    pub(crate) fn graphs_to_choose_from(&self, members: usize, colluders: usize) -> u64 {
+        if self.is_complete() {
+            return u64::MAX;
+        }
+        let (neighbours, threshold) = (degree(members, self.shares), self.threshold);
+        let given = Neighbourhood { neighbours, threshold };
+        bounds::graphs_to_choose_from(members, colluders, self.parameters.dropouts(), given)
+    }
+
     /// A sum needs two honest inputs to hide in, and neighbours and threshold must hold against the assumed adversaries
     /// and dropouts (`SECURITY.md`, rows 3 and 10).
     fn check_adversaries(&self) -> Result<(), PlanError> {

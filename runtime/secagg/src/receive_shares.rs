@@ -1,29 +1,31 @@
 //! Between rounds 1 and 2: a client opens the shares that were sealed to it and learns U2 (Bonawitz et al., CCS 2017,
 //! fig. 4, round 2, first steps). Nothing is sent here.
 
-use std::collections::BTreeMap;
-
 use zeroize::Zeroizing;
 
 use crate::{
-    cohort::{Site, check_holders, missing},
+    cohort::{Site, check_size},
     commitment::{Commitment, Opening},
     defences::{Defence, stands},
     derive::sealing_key,
     error::{Error, SERVER, Stage},
-    identity::Signed,
-    keys::PrivateKey,
+    identity::{Claim, verify_all},
+    keys::{AgreedSecret, PrivateKey},
     masked_input::MaskInputClient,
     redacted::redacted_debug,
-    roster::Roster,
+    roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind, open},
-    share_keys::SharesMessage,
+    share_keys::{DealtShares, SealedShares, SharesMessage},
 };
 
-/// A client that shared its secrets and waits for the others' shares. Secret: it holds both private keys and `b`.
+const STAGE: Stage = Stage::ShareKeys;
+
+/// A client that shared its secrets and waits for the others' shares. Secret: it holds its masking key, `b`, and what
+/// it agreed on with each neighbour.
 pub struct ReceiveSharesClient {
     pub(crate) site: Site,
-    pub(crate) sealing: PrivateKey,
+    /// In the order of the neighbours' names.
+    pub(crate) agreements: Vec<AgreedSecret>,
     pub(crate) masking: PrivateKey,
     pub(crate) roster: Roster,
     pub(crate) seed: Zeroizing<[u8; 32]>,
@@ -38,6 +40,33 @@ pub(crate) struct HeldShares {
     pub(crate) masking_key: Opening,
 }
 
+/// What a client holds of all its neighbours' secrets, in the order of their names, and nothing of those who dropped out
+/// before they shared them.
+pub(crate) struct Held {
+    me: u32,
+    shares: Vec<Option<HeldShares>>,
+}
+
+impl Held {
+    /// The neighbours, each with what is held of it.
+    pub(crate) fn neighbours<'a>(
+        &'a self,
+        roster: &'a Roster,
+    ) -> impl Iterator<Item = (&'a RosterEntry, Option<&'a HeldShares>)> {
+        let row = roster.row(self.me).into_owned().into_iter();
+        let entries = row.filter_map(|number| roster.entry(number));
+        entries.zip(self.shares.iter().map(Option::as_ref))
+    }
+
+    /// Those who shared their secrets, by name.
+    pub(crate) fn iter<'a>(
+        &'a self,
+        roster: &'a Roster,
+    ) -> impl Iterator<Item = (&'a String, &'a HeldShares)> {
+        self.neighbours(roster).filter_map(|(entry, shares)| Some((&entry.name, shares?)))
+    }
+}
+
 impl ReceiveSharesClient {
     /// Opens the shares, checks them against what their sharers committed to, and checks that enough members are left.
     ///
@@ -47,51 +76,68 @@ impl ReceiveSharesClient {
     /// is signed and does not open, or opens to something else, is a [`DisputedPair`](Error::DisputedPair): nobody
     /// else can tell which of the two is wrong. This client is a dropout of the session then.
     pub fn receive_shares(self, message: &SharesMessage) -> Result<MaskInputClient, Error> {
-        let Self { site, sealing, masking, roster, seed, own_seed_share } = self;
+        let Self { site, agreements, masking, roster, seed, own_seed_share } = self;
         site.session.check(SERVER, &message.session)?;
-        let mut held = BTreeMap::new();
-        for (from, dealt) in &message.shares {
-            let position = roster.place_among_recipients(from, &site.name);
-            let sender = roster.get(from).filter(|_| position.is_some());
-            let sender =
-                sender.ok_or_else(|| Error::UnknownSender { stage: Stage::ShareKeys, name: from.clone() })?;
-            let signed = Signed { stage: Stage::ShareKeys, from: SERVER, signer: from };
-            let recipients = roster.neighbours(from).len();
-            let place = (position.unwrap_or(usize::MAX), recipients);
-            dealt.verify(&site.session, &roster, &signed, &site.name, place)?;
-            let agreed = sealing.agree(&sender.sealing_key);
-            let disputed = |kind| Error::DisputedPair { from: from.clone(), to: site.name.clone(), kind };
-            let open_one = |kind, sealed, commitment: &Commitment| {
-                let key = sealing_key(&agreed, &site.session, from, &site.name, kind)?;
-                let purpose =
-                    Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
-                let opening = open(&key, &purpose, sealed);
-                // With the sharer's signature on the ciphertext it is not the relay that changed it.
-                let opening =
-                    if site.identity.is_some() { opening.map_err(|_| disputed(kind)) } else { opening }?;
-                let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
-                if holds { Ok(opening) } else { Err(disputed(kind)) }
-            };
-            let sealed = &dealt.sealed;
-            let shares = HeldShares {
-                seed: open_one(ShareKind::Seed, &sealed.seed, &sealed.seed_commitment)?,
-                masking_key: open_one(
-                    ShareKind::MaskingKey,
-                    &sealed.masking_key,
-                    &sealed.masking_key_commitment,
-                )?,
-            };
-            held.insert(from.clone(), shares);
+        let me = roster.number(&site.name).ok_or(Error::Internal { operation: "roster lookup" })?;
+        let row = roster.row(me);
+        let mut dealt = message.shares.iter().peekable();
+        let mut claims = Vec::with_capacity(row.len());
+        let mut from_neighbours = Vec::with_capacity(row.len());
+        for number in row.iter() {
+            let sender = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
+            // Both are in the order of names: what is left in the end is from nobody who shares with this client.
+            let dealt = dealt.next_if(|(name, _)| **name == sender.name).map(|(_, dealt)| dealt);
+            if let (Some(dealt), Some(key)) = (dealt, roster.identity(&sender.name)?) {
+                let place = (roster.place_among(*number, me).unwrap_or(usize::MAX), roster.degree());
+                let pair = (sender.name.as_str(), site.name.as_str());
+                let digest = dealt.statement(&site.session, &roster, pair, place).hash();
+                claims.push(Claim { signer: &sender.name, key, digest, signature: dealt.signature() });
+            }
+            from_neighbours.push((&sender.name, dealt));
         }
-        let neighbours: Vec<&String> =
-            roster.neighbours(&site.name).into_iter().map(|(name, _)| name).collect();
-        let holders = neighbours.iter().copied();
-        check_holders(Stage::ShareKeys, &site.plan, holders, |name| held.contains_key(name))?;
+        if let Some((name, _)) = dealt.next() {
+            return Err(Error::UnknownSender { stage: STAGE, name: name.clone() });
+        }
+        verify_all(STAGE, SERVER, &claims)?;
+        let open_one = |((from, dealt), agreed): ((&String, Option<&DealtShares>), &AgreedSecret)| {
+            dealt.map(|dealt| open_both(&site, &roster, from, agreed, &dealt.sealed)).transpose()
+        };
+        let shares = from_neighbours.into_iter().zip(&agreements).map(open_one).collect::<Result<_, _>>()?;
+        let held = Held { me, shares };
+        let absent = held.neighbours(&roster).filter(|(_, shares)| shares.is_none());
+        let absent: Vec<&String> = absent.map(|(entry, _)| &entry.name).collect();
+        let present = row.len().saturating_sub(absent.len());
         if site.plan.is_complete() {
-            let absent = missing(neighbours.into_iter(), &held).into_iter();
-            site.check_size(Stage::ShareKeys, held.len().saturating_add(1), absent)?;
-            site.check_fixed(held.keys().chain([&site.name]))?;
+            site.check_size(STAGE, present.saturating_add(1), absent.into_iter())?;
+            site.check_fixed(held.iter(&roster).map(|(name, _)| name).chain([&site.name]))?;
+        } else {
+            check_size(STAGE, present, site.plan.threshold(), 0, absent.into_iter())?;
         }
+        drop((claims, row));
         Ok(MaskInputClient { site, masking, roster, seed, own_seed_share, held })
     }
+}
+
+/// The two shares that one neighbour dealt, as it committed to them.
+fn open_both(
+    site: &Site,
+    roster: &Roster,
+    from: &str,
+    agreed: &AgreedSecret,
+    sealed: &SealedShares,
+) -> Result<HeldShares, Error> {
+    let open_one = |kind, sealed, commitment: &Commitment| {
+        let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
+        let key = sealing_key(agreed, &site.session, from, &site.name, kind)?;
+        let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
+        let opening = open(&key, &purpose, sealed);
+        // With the sharer's signature on the ciphertext it is not the relay that changed it.
+        let opening = if site.identity.is_some() { opening.map_err(|_| disputed()) } else { opening }?;
+        let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
+        if holds { Ok(opening) } else { Err(disputed()) }
+    };
+    Ok(HeldShares {
+        seed: open_one(ShareKind::Seed, &sealed.seed, &sealed.seed_commitment)?,
+        masking_key: open_one(ShareKind::MaskingKey, &sealed.masking_key, &sealed.masking_key_commitment)?,
+    })
 }

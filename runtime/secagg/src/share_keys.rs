@@ -62,9 +62,14 @@ impl ShareKeysClient {
         let seed_shares = split_for(&site, &roster, &seed)?;
         let key_shares = split_for(&site, &roster, &masking.to_bytes())?;
 
-        let mut shares = BTreeMap::new();
-        for (name, member) in roster.neighbours(&site.name) {
-            let agreed = sealing.agree(&member.sealing_key);
+        let me = roster.number(&site.name).ok_or(Error::Internal { operation: "roster lookup" })?;
+        let row = roster.row(me);
+        let mut sealed = Vec::with_capacity(row.len());
+        let mut agreements = Vec::with_capacity(row.len());
+        for number in row.iter() {
+            let member = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
+            let (name, position) = (&member.name, roster.position(me, *number));
+            let agreed = sealing.agree_with(&member.sealing_key, name)?;
             let seal_one = |kind, shares: &[Share]| -> Result<_, Error> {
                 let key = sealing_key(&agreed, &site.session, &site.name, name, kind)?;
                 let purpose = Purpose {
@@ -74,15 +79,19 @@ impl ShareKeysClient {
                     kind,
                     roster: roster.digest(),
                 };
-                let opening =
-                    Opening::new(share_of(shares, roster.share_position(&site.name, name))?.clone())?;
+                let opening = Opening::new(share_of(shares, position)?.clone())?;
                 Ok((seal(&key, &purpose, &opening)?, opening.commitment(&purpose)))
             };
             let (seed, seed_commitment) = seal_one(ShareKind::Seed, &seed_shares)?;
             let (masking_key, masking_key_commitment) = seal_one(ShareKind::MaskingKey, &key_shares)?;
-            let sealed = SealedShares { seed, masking_key, seed_commitment, masking_key_commitment };
-            shares.insert(name.clone(), sealed);
+            sealed.push((
+                name.clone(),
+                SealedShares { seed, masking_key, seed_commitment, masking_key_commitment },
+            ));
+            agreements.push(agreed);
         }
+        // In one piece: a map that grows keeps half of its room free.
+        let shares: BTreeMap<String, SealedShares> = sealed.into_iter().collect();
         let own_position = roster.share_position(&site.name, &site.name);
         let own_seed_share = match own_position {
             Some(_) => Some(Opening::new(share_of(&seed_shares, own_position)?.clone())?),
@@ -99,7 +108,8 @@ impl ShareKeysClient {
             shares,
             signature,
         };
-        Ok((ReceiveSharesClient { site, sealing, masking, roster, seed, own_seed_share }, message))
+        drop(row);
+        Ok((ReceiveSharesClient { site, agreements, masking, roster, seed, own_seed_share }, message))
     }
 }
 
@@ -107,7 +117,7 @@ fn split_for(site: &Site, roster: &Roster, secret: &[u8; 32]) -> Result<Vec<Shar
     let byte = |number: usize| u8::try_from(number).map_err(|_| Error::Internal { operation: "share count" });
     let weaker = usize::from(!stands(Defence::Threshold));
     let threshold = site.plan.threshold().saturating_sub(weaker);
-    split(secret, byte(roster.shares(&site.name))?, byte(threshold)?)
+    split(secret, byte(roster.shares())?, byte(threshold)?)
 }
 
 /// Positions count from 1.
@@ -182,33 +192,51 @@ pub struct ShareKeysMessage {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DealtShares {
     pub(crate) sealed: SealedShares,
-    pub(crate) signature: Option<Signature>,
+    pub(crate) proof: Option<Box<Proof>>,
+}
+
+/// That a sharer dealt these shares: its signature of the root over all, and the way there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) signature: Signature,
     pub(crate) path: Vec<ByteArray<32>>,
 }
 
 impl fmt::Debug for DealtShares {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signature = self.proof.as_ref().map(|proof| proof.signature);
         f.debug_struct("DealtShares")
             .field("sealed", &self.sealed)
-            .field("signature", &self.signature)
+            .field("signature", &signature)
             .finish_non_exhaustive()
     }
 }
 
 impl DealtShares {
-    /// Whether `from` signed them for this recipient, which is at `position` of `count`.
-    pub(crate) fn verify(
+    /// What `from` has to have signed for this recipient, which is at `position` of `count`.
+    pub(crate) fn statement(
         &self,
         session: &Session,
         roster: &Roster,
-        signed: &Signed<'_>,
-        to: &str,
+        (from, to): (&str, &str),
         (position, count): (usize, usize),
-    ) -> Result<(), Error> {
-        let path: Vec<tree::Node> = self.path.iter().map(|node| **node).collect();
+    ) -> Transcript {
+        let path = self.proof.iter().flat_map(|proof| &proof.path).map(|node| **node).collect::<Vec<_>>();
         let root = tree::climb(self.sealed.leaf(to), position, count, &path).unwrap_or_default();
-        let statement = root_statement(session, roster.digest(), signed.signer, count, &root);
-        roster.verify(signed, &statement, self.signature.as_ref())
+        root_statement(session, roster.digest(), from, count, &root)
+    }
+
+    pub(crate) fn signature(&self) -> Option<&Signature> {
+        self.proof.as_ref().map(|proof| &proof.signature)
+    }
+}
+
+/// What all clients committed to, by the number of the sharer in the roster.
+pub(crate) struct Dealings(BTreeMap<u32, Dealing>);
+
+impl Dealings {
+    pub(crate) fn of(&self, sharer: u32) -> Option<&Dealing> {
+        self.0.get(&sharer)
     }
 }
 
@@ -251,10 +279,16 @@ pub struct ShareKeysServer {
     session: Session,
     plan: Plan,
     roster: Roster,
-    received: BTreeMap<String, ShareKeysMessage>,
+    received: BTreeMap<String, Received>,
 }
 
 redacted_debug!(ShareKeysServer, session);
+
+struct Received {
+    message: ShareKeysMessage,
+    /// The leaves that are signed; none where nothing is.
+    leaves: Vec<tree::Node>,
+}
 
 impl ShareKeysServer {
     pub(crate) fn new(session: Session, plan: Plan, roster: Roster) -> Self {
@@ -263,15 +297,20 @@ impl ShareKeysServer {
 
     /// Takes the shares of `from`, the name that the transport authenticated.
     pub fn receive(&mut self, from: &str, message: ShareKeysMessage) -> Result<(), Error> {
-        check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
-        self.session.check(from, &message.session)?;
-        let neighbours = self.roster.neighbours(from);
-        check_names(from, neighbours.into_iter().map(|(name, _)| name), message.shares.keys())?;
-        let signed = Signed { stage: STAGE, from, signer: from };
-        let statement =
-            dealing_statement(&self.session, self.roster.digest(), from, &leaves(&message.shares));
-        self.roster.verify(&signed, &statement, message.signature.as_ref())?;
-        self.received.insert(from.to_owned(), message);
+        let Self { session, roster, received, .. } = self;
+        let number = roster.number(from);
+        check_sender(STAGE, from, number.is_some(), received)?;
+        session.check(from, &message.session)?;
+        let row = number.map(|number| roster.row(number)).unwrap_or_default();
+        let recipients = row.iter().filter_map(|number| roster.entry(*number)).map(|entry| &entry.name);
+        check_names(from, recipients, message.shares.keys())?;
+        let leaves = if roster.is_signed() { leaves(&message.shares) } else { Vec::new() };
+        if roster.is_signed() {
+            let signed = Signed { stage: STAGE, from, signer: from };
+            let statement = dealing_statement(session, roster.digest(), from, &leaves);
+            roster.verify(&signed, &statement, message.signature.as_ref())?;
+        }
+        received.insert(from.to_owned(), Received { message, leaves });
         Ok(())
     }
 
@@ -294,32 +333,42 @@ impl ShareKeysServer {
         let Self { session, plan, roster, received } = self;
         let absent = missing(roster.names(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
-        for message in received.values() {
-            check_holders(STAGE, &plan, message.shares.keys(), |name| received.contains_key(name))?;
+        if received.len() < roster.len() {
+            for received_from in received.values() {
+                let holders = received_from.message.shares.keys();
+                check_holders(STAGE, &plan, holders, |name| received.contains_key(name))?;
+            }
         }
         let cohort: Vec<String> = received.keys().cloned().collect();
-        let empty = |name: &String| (name.clone(), SharesMessage { session, shares: BTreeMap::new() });
-        let mut deliveries: BTreeMap<String, SharesMessage> = cohort.iter().map(empty).collect();
+        // By the recipient's number. Senders come in the order of their names, so each list is sorted.
+        let mut deliveries: Vec<Option<Vec<(String, DealtShares)>>> = vec![None; roster.numbers()];
+        for number in cohort.iter().filter_map(|name| roster.number(name)) {
+            if let Some(delivery) = deliveries.get_mut(number as usize) {
+                *delivery = Some(Vec::with_capacity(roster.degree()));
+            }
+        }
         let mut dealings = BTreeMap::new();
-        for (from, message) in received {
-            // A proof is of use only with a signature.
-            let paths = match message.signature {
-                Some(_) => tree::paths(&leaves(&message.shares)),
-                None => vec![Vec::new(); message.shares.len()],
-            };
+        for (from, Received { message, leaves }) in received {
+            let Some(sharer) = roster.number(&from) else { continue };
             let commitments = |sealed: &SealedShares| (sealed.seed_commitment, sealed.masking_key_commitment);
             let pairs = message.shares.values().map(commitments).collect();
             let dealing = Dealing { seed: message.seed_commitment, own: message.own_commitment, pairs };
-            dealings.insert(from.clone(), dealing);
-            for ((to, sealed), path) in message.shares.into_iter().zip(paths) {
+            dealings.insert(sharer, dealing);
+            // A proof is of use only with a signature.
+            let mut paths = message.signature.map(|_| tree::paths(&leaves)).unwrap_or_default().into_iter();
+            for (to, sealed) in roster.row(sharer).iter().zip(message.shares.into_values()) {
+                let path = paths.next().unwrap_or_default().into_iter().map(ByteArray::new).collect();
+                let proof = message.signature.map(|signature| Box::new(Proof { signature, path }));
                 // Shares for members who dropped out go nowhere.
-                if let Some(delivery) = deliveries.get_mut(&to) {
-                    let path = path.into_iter().map(ByteArray::new).collect();
-                    let dealt = DealtShares { sealed, signature: message.signature, path };
-                    delivery.shares.insert(from.clone(), dealt);
+                if let Some(delivery) = deliveries.get_mut(*to as usize).and_then(Option::as_mut) {
+                    delivery.push((from.clone(), DealtShares { sealed, proof }));
                 }
             }
         }
-        Ok((MaskedInputServer::new(session, plan, roster, cohort, dealings), deliveries))
+        let message = |dealt: Option<Vec<_>>| {
+            dealt.map(|dealt| SharesMessage { session, shares: dealt.into_iter().collect() })
+        };
+        let messages = cohort.iter().cloned().zip(deliveries.into_iter().filter_map(message)).collect();
+        Ok((MaskedInputServer::new(session, plan, roster, cohort, Dealings(dealings)), messages))
     }
 }

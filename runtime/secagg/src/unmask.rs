@@ -19,6 +19,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -35,14 +36,14 @@ use crate::{
     mask::{Mask, Sign},
     parallel,
     plan::Plan,
-    receive_shares::HeldShares,
+    receive_shares::Held,
     redacted::redacted_debug,
-    roster::{Member, Roster},
+    roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind},
     session::Session,
     shamir::{Share, combine},
-    share_keys::{Dealing, own_purpose},
-    transcript::Transcript,
+    share_keys::{Dealings, own_purpose},
+    simulation::Counts,
     words::Words,
 };
 
@@ -52,10 +53,10 @@ const STAGE: Stage = Stage::Unmask;
 pub struct UnmaskClient {
     pub(crate) site: Site,
     pub(crate) roster: Roster,
-    pub(crate) survivors: BTreeSet<String>,
-    pub(crate) statement: Transcript,
+    pub(crate) binding: Binding,
+    pub(crate) survivors: Arc<BTreeSet<String>>,
     pub(crate) own_seed_share: Option<Opening>,
-    pub(crate) held: BTreeMap<String, HeldShares>,
+    pub(crate) held: Held,
 }
 
 redacted_debug!(UnmaskClient, site.session);
@@ -67,23 +68,21 @@ impl UnmaskClient {
     ///
     /// [`TooFewSignatures`](Error::TooFewSignatures): then no share leaves, now or later.
     pub fn unmask(self, message: &SignaturesMessage) -> Result<UnmaskMessage, Error> {
-        let Self { site, roster, survivors, statement, own_seed_share, held } = self;
-        check_signatures(&site, &roster, &survivors, &statement, message)?;
-        let mut answer =
-            UnmaskMessage { session: site.session, seeds: BTreeMap::new(), masking_keys: BTreeMap::new() };
-        for (name, shares) in held {
-            let arrived = survivors.contains(&name);
+        let Self { site, roster, binding, survivors, own_seed_share, held } = self;
+        check_signatures(&site, &roster, &survivors, &binding, message)?;
+        let (mut seeds, mut masking_keys) = (Vec::new(), Vec::new());
+        for (name, shares) in held.iter(&roster) {
+            let arrived = survivors.contains(name);
             if arrived {
-                answer.seeds.insert(name.clone(), shares.seed.reveal());
+                seeds.push((name.clone(), shares.seed.reveal()));
             }
             if !arrived || !stands(Defence::OneKind) {
-                answer.masking_keys.insert(name, shares.masking_key.reveal());
+                masking_keys.push((name.clone(), shares.masking_key.reveal()));
             }
         }
-        if let Some(own) = own_seed_share {
-            answer.seeds.insert(site.name, own.reveal());
-        }
-        Ok(answer)
+        seeds.extend(own_seed_share.map(|own| (site.name, own.reveal())));
+        let (seeds, masking_keys) = (seeds.into_iter().collect(), masking_keys.into_iter().collect());
+        Ok(UnmaskMessage { session: site.session, seeds, masking_keys })
     }
 }
 
@@ -95,19 +94,62 @@ pub struct UnmaskMessage {
     pub(crate) masking_keys: BTreeMap<String, RevealedShare>,
 }
 
+/// What became of the members, by number.
+pub(crate) struct Standings(Vec<Standing>);
+
+/// What became of a member, and with that, which of its secrets is rebuilt.
+enum Standing {
+    /// It shared no keys.
+    Absent,
+    /// Its vector is in the sum.
+    Survived(Vec<(u8, Share)>),
+    /// It shared keys and sent no vector.
+    Dropped(Vec<(u8, Share)>),
+}
+
+impl Standings {
+    pub(crate) fn new(roster: &Roster, survivors: &BTreeSet<String>, dropped: &BTreeSet<String>) -> Self {
+        let mut standings: Vec<Standing> = (0..roster.numbers()).map(|_| Standing::Absent).collect();
+        for (number, entry) in roster.members() {
+            let Some(standing) = standings.get_mut(number as usize) else { continue };
+            if survivors.contains(&entry.name) {
+                *standing = Standing::Survived(Vec::new());
+            } else if dropped.contains(&entry.name) {
+                *standing = Standing::Dropped(Vec::new());
+            }
+        }
+        Self(standings)
+    }
+
+    fn of(&self, member: u32) -> &Standing {
+        self.0.get(member as usize).unwrap_or(&Standing::Absent)
+    }
+
+    /// Of a member's secret no more than a threshold's worth is kept.
+    fn keep(&mut self, member: u32, threshold: usize, position: u8, share: Share) {
+        if let Some(Standing::Survived(shares) | Standing::Dropped(shares)) = self.0.get_mut(member as usize)
+            && shares.len() < threshold
+        {
+            shares.push((position, share));
+        }
+    }
+}
+
 /// The server, with the masked sum, collecting what takes the masks off.
 pub struct UnmaskServer {
     pub(crate) session: Session,
     pub(crate) plan: Plan,
     pub(crate) roster: Roster,
     pub(crate) binding: Binding,
-    pub(crate) survivors: BTreeSet<String>,
+    pub(crate) survivors: Arc<BTreeSet<String>>,
     pub(crate) dropped: BTreeSet<String>,
-    pub(crate) dealings: BTreeMap<String, Dealing>,
+    /// With the shares that were given so far.
+    pub(crate) standings: Standings,
+    pub(crate) dealings: Dealings,
     /// Those of the survivors who confirmed in round 3: they are asked.
     pub(crate) confirmed: BTreeSet<String>,
     pub(crate) sum: Words,
-    pub(crate) received: BTreeMap<String, UnmaskMessage>,
+    pub(crate) received: BTreeMap<String, ()>,
 }
 
 redacted_debug!(UnmaskServer, session);
@@ -122,16 +164,53 @@ impl UnmaskServer {
     pub fn receive(&mut self, from: &str, message: UnmaskMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.confirmed.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
-        let held = |names: &BTreeSet<String>| -> Vec<String> {
-            let is_held = |name: &&String| self.roster.share_position(name, from).is_some();
-            names.iter().filter(is_held).cloned().collect()
-        };
-        check_names(from, held(&self.survivors).iter(), message.seeds.keys())?;
-        check_names(from, held(&self.dropped).iter(), message.masking_keys.keys())?;
-        self.check_openings(from, &message.seeds, ShareKind::Seed)?;
-        self.check_openings(from, &message.masking_keys, ShareKind::MaskingKey)?;
-        self.received.insert(from.to_owned(), message);
+        let holder = self.roster.number(from).ok_or(Error::Internal { operation: "roster lookup" })?;
+        let [survived, dropped] = self.held_by(holder);
+        check_names(from, self.names_of(&survived), message.seeds.keys())?;
+        check_names(from, self.names_of(&dropped), message.masking_keys.keys())?;
+        let mut openings = Vec::with_capacity(survived.len().saturating_add(dropped.len()));
+        for (members, shares, kind) in [
+            (survived, message.seeds, ShareKind::Seed),
+            (dropped, message.masking_keys, ShareKind::MaskingKey),
+        ] {
+            for (member, (name, share)) in members.into_iter().zip(shares) {
+                let opening = share.opening();
+                self.check_opening((holder, from), (member, &name), kind, &opening)?;
+                openings.push((member, opening));
+            }
+        }
+        let threshold = self.plan.threshold();
+        for (member, opening) in openings {
+            let position = self
+                .roster
+                .position(member, holder)
+                .ok_or(Error::Internal { operation: "share position" })?;
+            self.standings.keep(member, threshold, position, opening.share().clone());
+        }
+        self.received.insert(from.to_owned(), ());
         Ok(())
+    }
+
+    /// Whose secrets a member holds shares of: of those who survived, and of those who dropped out. On the complete
+    /// graph everybody has a share of its own seed.
+    fn held_by(&self, holder: u32) -> [Vec<u32>; 2] {
+        let (mut survived, mut dropped) = (Vec::new(), Vec::new());
+        let mut row = self.roster.row(holder).into_owned();
+        if self.plan.is_complete() {
+            row.insert(row.partition_point(|member| *member < holder), holder);
+        }
+        for member in row {
+            match self.standings.of(member) {
+                Standing::Survived(_) => survived.push(member),
+                Standing::Dropped(_) => dropped.push(member),
+                Standing::Absent => {}
+            }
+        }
+        [survived, dropped]
+    }
+
+    fn names_of<'a>(&'a self, members: &'a [u32]) -> impl Iterator<Item = &'a String> + Clone {
+        members.iter().filter_map(|member| self.roster.entry(*member)).map(|entry| &entry.name)
     }
 
     /// Whose shares arrived.
@@ -147,6 +226,22 @@ impl UnmaskServer {
     /// Who dropped out between sharing keys and sending an input.
     pub fn dropped(&self) -> impl Iterator<Item = &str> {
         self.dropped.iter().map(String::as_str)
+    }
+
+    /// What the session takes at least, for the simulation's floor.
+    pub(crate) fn counts(&self) -> Counts {
+        let pairs = |name: &String| {
+            let neighbours = self.roster.neighbours(name).into_iter();
+            neighbours.filter(|(name, _)| self.survivors.contains(*name)).count()
+        };
+        Counts {
+            neighbours: self.roster.degree(),
+            members: self.roster.len(),
+            is_signed: self.plan.security().is_malicious(),
+            survivors: self.survivors.len(),
+            dropped: self.dropped.len(),
+            open_pairs: self.dropped.iter().map(pairs).sum(),
+        }
     }
 
     /// Rebuilds the survivors' seeds and the dropped members' masking keys, takes the masks off, and decodes the sum.
@@ -185,7 +280,7 @@ impl UnmaskServer {
         );
         let mut sum = std::mem::replace(&mut self.sum, Words::zeros(0, self.plan.entry_bits()));
         sum.apply(0, &masks, threads)?;
-        Aggregate::decode(&self.plan, sum, self.survivors.into_iter().collect())
+        Aggregate::decode(&self.plan, sum, self.survivors.iter().cloned().collect())
     }
 
     /// What takes off the mask that a survivor put on top.
@@ -199,8 +294,8 @@ impl UnmaskServer {
         let masking = self.rebuild_masking_key(name)?;
         let neighbours = self.roster.neighbours(name).into_iter();
         let surviving = neighbours.filter(|(name, _)| self.survivors.contains(*name));
-        let mask = |(survivor, member): (&String, &Member)| {
-            let agreed = masking.agree(&member.masking_key);
+        let mask = |(survivor, member): (&String, &RosterEntry)| {
+            let agreed = masking.agree_with(&member.masking_key, survivor)?;
             let key = pair_mask_key(&agreed, &self.session, survivor, name, &self.binding)?;
             Ok((key, Sign::of_pair(survivor, name).opposite()))
         };
@@ -208,29 +303,29 @@ impl UnmaskServer {
     }
 
     /// Whoever gives another share than it was dealt is found here: it accepted the commitment in round 1.
-    fn check_openings(
+    fn check_opening(
         &self,
-        from: &str,
-        shares: &BTreeMap<String, RevealedShare>,
+        (holder, from): (u32, &str),
+        (member, name): (u32, &String),
         kind: ShareKind,
+        opening: &Opening,
     ) -> Result<(), Error> {
-        for (name, share) in shares {
-            let own = own_purpose(&self.session, from, self.roster.digest());
-            let purpose = Purpose { from: name, kind, ..own };
-            let position = self.roster.place_among_recipients(name, from);
-            let committed = self.dealings.get(name).and_then(|dealing| dealing.to(position, kind));
-            let holds = committed == Some(&share.opening().commitment(&purpose));
-            if !holds && stands(Defence::Openings) {
-                return Err(Error::WrongOpening { from: from.to_owned(), client: name.clone(), kind });
-            }
+        let own = own_purpose(&self.session, from, self.roster.digest());
+        let purpose = Purpose { from: name, kind, ..own };
+        let position = self.roster.place_among(member, holder);
+        let committed = self.dealings.of(member).and_then(|dealing| dealing.to(position, kind));
+        if committed != Some(&opening.commitment(&purpose)) && stands(Defence::Openings) {
+            return Err(Error::WrongOpening { from: from.to_owned(), client: name.clone(), kind });
         }
         Ok(())
     }
 
     fn rebuild_seed(&self, name: &str) -> Result<Share, Error> {
-        let seed = self.rebuild(name, ShareKind::Seed)?;
-        let committed = self.dealings.get(name).map(|dealing| dealing.seed);
-        if committed == Some(Commitment::to_seed(&self.session, name, seed.as_bytes())) {
+        let seed = self.rebuild(name)?;
+        let committed = self.roster.number(name).and_then(|number| self.dealings.of(number));
+        if committed.map(|dealing| dealing.seed)
+            == Some(Commitment::to_seed(&self.session, name, seed.as_bytes()))
+        {
             Ok(seed)
         } else {
             Err(Error::WrongSeed { client: name.to_owned() })
@@ -239,40 +334,25 @@ impl UnmaskServer {
 
     fn rebuild_masking_key(&self, name: &str) -> Result<PrivateKey, Error> {
         let wrong = || Error::WrongMaskingKey { client: name.to_owned() };
-        let scalar = self.rebuild(name, ShareKind::MaskingKey)?;
+        let scalar = self.rebuild(name)?;
         let key = PrivateKey::from_bytes(scalar.as_bytes()).ok_or_else(wrong)?;
-        if key.encoded_public_key()? == self.member(name)?.masking_key.encoded() {
-            Ok(key)
-        } else {
-            Err(wrong())
-        }
+        let member = self.roster.get(name).ok_or(Error::Internal { operation: "roster lookup" })?;
+        if key.encoded_public_key()? == member.masking_key { Ok(key) } else { Err(wrong()) }
     }
 
     /// Rebuilds a secret from t shares. More would not tell more: each was checked against its commitment, and the
     /// secret is checked by the caller.
-    fn rebuild(&self, name: &str, kind: ShareKind) -> Result<Share, Error> {
-        let neighbours = self.roster.neighbours(name).into_iter().map(|(name, _)| name);
-        check_holders(STAGE, &self.plan, neighbours, |holder| self.received.contains_key(holder))?;
-        let shares = self.shares_of(name, kind);
-        let needed =
-            shares.get(..self.plan.threshold()).ok_or(Error::Internal { operation: "share count" })?;
-        Ok(Share::from_bytes(*combine(needed)?))
-    }
-
-    /// By the position at which each holder has its share.
-    fn shares_of(&self, name: &str, kind: ShareKind) -> Vec<(u8, Share)> {
-        let lookup = |(holder, answer): (&String, &UnmaskMessage)| {
-            let shares = match kind {
-                ShareKind::Seed => &answer.seeds,
-                ShareKind::MaskingKey => &answer.masking_keys,
-            };
-            let share = shares.get(name)?.opening().share().clone();
-            Some((self.roster.share_position(name, holder)?, share))
+    fn rebuild(&self, name: &str) -> Result<Share, Error> {
+        let number = self.roster.number(name).ok_or(Error::Internal { operation: "roster lookup" })?;
+        let shares = match self.standings.of(number) {
+            Standing::Survived(shares) | Standing::Dropped(shares) => shares.as_slice(),
+            Standing::Absent => &[],
         };
-        self.received.iter().filter_map(lookup).collect()
-    }
-
-    fn member(&self, name: &str) -> Result<&Member, Error> {
-        self.roster.get(name).ok_or(Error::Internal { operation: "roster lookup" })
+        if shares.len() < self.plan.threshold() {
+            let neighbours = self.roster.neighbours(name).into_iter().map(|(name, _)| name);
+            check_holders(STAGE, &self.plan, neighbours, |holder| self.received.contains_key(holder))?;
+            return Err(Error::Internal { operation: "share count" });
+        }
+        Ok(Share::from_bytes(*combine(shares)?))
     }
 }

@@ -1,5 +1,6 @@
 //! The commands.
 
+pub(crate) mod bench;
 mod completions;
 mod data;
 mod flows;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(
             Some((_, matches)) => data::fetch(registry, matches, console),
             None => Ok(()),
         },
+        Some(("bench", matches)) => bench::bench(matches, console),
         Some(("completions", matches)) => {
             let command = args::command(registry, binary, Strictness::Strict);
             completions::completions(command, binary, matches, console)

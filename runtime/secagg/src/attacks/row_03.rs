@@ -1,6 +1,6 @@
 //! Row 3: different survivors for different sites.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::world::{Masked, World, weight, weight_in};
 use crate::{
@@ -53,7 +53,7 @@ fn two_stories(
     let Masked { server, survivors, clients, vectors } = world.masked().map_err(|e| e.code())?;
     let victim = world.names.last().unwrap().clone();
     let mut without_it = survivors.clone();
-    without_it.survivors.remove(&victim);
+    Arc::make_mut(&mut without_it.survivors).remove(&victim);
     let next = server.next;
     let told = told(&next);
     let mut clients: BTreeMap<usize, _> = clients.into_iter().enumerate().collect();

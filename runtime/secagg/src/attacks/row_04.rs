@@ -53,7 +53,7 @@ fn row_04_attack_with_a_roster_full_of_colluders() {
         for (name, colluder) in world.names.iter().zip(&clients).skip(3) {
             // They break the rules: both shares that they hold.
             let position = server.roster.share_position("site 0", name).unwrap();
-            let held = &colluder.held["site 0"];
+            let (_, held) = colluder.held.iter(&colluder.roster).find(|(of, _)| *of == "site 0").unwrap();
             seeds.push((position, held.seed.share().clone()));
             keys.push((position, held.masking_key.share().clone()));
         }

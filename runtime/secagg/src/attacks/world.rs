@@ -273,7 +273,7 @@ pub(super) fn weight_in(
     }
     let masking = PrivateKey::from_bytes(&combine(keys).unwrap()).unwrap();
     for (other, member) in server.roster.neighbours(name) {
-        let agreed = masking.agree(&member.masking_key);
+        let agreed = masking.agree_with(&member.masking_key, other).unwrap();
         let key = pair_mask_key(&agreed, &server.session, name, other, &server.binding).unwrap();
         mask::apply(&mut entries, &key, Sign::of_pair(name, other).opposite()).unwrap();
     }

@@ -4,6 +4,7 @@
 
 mod common;
 mod configurations;
+mod cost;
 mod privacy;
 mod rows;
 mod security_table;

@@ -1,6 +1,8 @@
 //! Whole sessions: the secure sum is the plain sum of the survivors, bit for bit, or a typed error.
 
-use crate::common::{ALL, Cohort, Configuration, Data, Last};
+use std::num::NonZeroUsize;
+
+use crate::common::{ALL, Cohort, Configuration, Data, Last, identity_of};
 use proptest::{collection::vec, prelude::*, sample::select};
 use veilflow_secagg::*;
 
@@ -49,6 +51,35 @@ fn a_malicious_setting_gives_the_same_sum() {
 fn sparse(clients: usize, neighbours: u32, threshold: u32) -> Cohort {
     Configuration { clients, threshold, colluders: None, neighbours: Some(neighbours), private: false }
         .cohort()
+}
+
+/// With as many different names as the plan has clients.
+fn numbered(plan: Plan) -> Cohort {
+    let (mut cohort, clients) = (Cohort::new(plan), plan.clients());
+    cohort.names = (0..clients).map(|i| format!("site {:02}", clients - i)).collect();
+    cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
+    cohort
+}
+
+/// Above 32 bits, with two gone: what is unmasked is the same in any number of threads.
+#[test]
+fn threads_change_nothing() {
+    let parameters = Parameters::new().with_security(Security::SemiHonest).with_dropouts(0.2);
+    let wide = parameters.with_modulus_range(1 << 64).with_quantization_range(1 << 40);
+    for parameters in [parameters, wide, parameters.with_num_shares(NumShares::Auto)] {
+        let plan = parameters.plan(12, Layout::new(1, 5000)).unwrap();
+        let mut last = [Last::Unmasks; 12];
+        (last[2], last[7]) = (Last::SharesKeys, Last::SharesKeys);
+        for threads in [1, 2, 3, 64] {
+            let mut cohort = numbered(plan);
+            let (mut server, clients, signatures) = cohort.checked(&last).unwrap();
+            for (i, client) in clients {
+                server.receive(&cohort.names[i], client.unmask(&signatures).unwrap()).unwrap();
+            }
+            let aggregate = server.aggregate_with(NonZeroUsize::new(threads).unwrap()).unwrap();
+            assert_eq!(aggregate, cohort.plain(&last), "{threads} threads");
+        }
+    }
 }
 
 /// More clients than one field of shares has places.
@@ -211,5 +242,41 @@ proptest! {
         cohort.data = case.data.clone();
         cohort.encode = case.encode;
         prop_assert_eq!(cohort.run(&case.last), promised(&case, &cohort));
+    }
+}
+
+/// A sparse plan for few clients, and as many who leave as it is made for, each after any round.
+fn graphs() -> impl Strategy<Value = (Plan, Vec<Last>)> {
+    let security = prop_oneof![
+        Just(Security::SemiHonest),
+        (0.0..0.15).prop_map(|adversaries| Security::Malicious { adversaries })
+    ];
+    (security, 10_usize..28).prop_flat_map(|(security, clients)| {
+        let dropouts = 0.15;
+        let parameters = Parameters::new()
+            .with_security(security)
+            .with_dropouts(dropouts)
+            .with_num_shares(NumShares::Auto);
+        let plan = parameters.plan(clients, Layout::new(1, 3)).unwrap();
+        let leave = vec(
+            (0..clients, select(vec![Last::SharesKeys, Last::MasksInput, Last::ChecksConsistency])),
+            0..=(dropouts * clients as f64) as usize,
+        );
+        leave.prop_map(move |leave| {
+            let mut last = vec![Last::Unmasks; clients];
+            leave.into_iter().for_each(|(client, stage)| last[client] = stage);
+            (plan, last)
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Masks cancel over every graph that is left while no more leave than the plan assumes.
+    #[test]
+    fn masks_cancel_over_every_surviving_graph((plan, last) in graphs()) {
+        let mut cohort = numbered(plan);
+        prop_assert_eq!(cohort.run(&last).unwrap(), cohort.plain(&last));
     }
 }

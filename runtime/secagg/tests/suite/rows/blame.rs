@@ -37,8 +37,8 @@ fn row_13_a_relay_that_changes_what_is_signed_is_named() {
         let changed = tamper(&shares[&me], |v| {
             let dealt = &mut v["shares"][&from];
             match field {
-                "signature" => flip(&mut dealt["signature"]),
-                "path" => drop(dealt["path"].as_array_mut().unwrap().pop()),
+                "signature" => flip(&mut dealt["proof"]["signature"]),
+                "path" => drop(dealt["proof"]["path"].as_array_mut().unwrap().pop()),
                 field => flip(&mut dealt["sealed"][field]),
             }
         });

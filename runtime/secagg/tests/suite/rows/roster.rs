@@ -179,25 +179,32 @@ fn row_05_a_value_that_was_not_committed_to_is_refused_on_both_sides() {
     assert_eq!(error, Error::WrongReveal { from: "the server".into(), name: other });
 }
 
-/// A server that knows every value may still leave some out: it gets no more than 2¹⁰ graphs to choose from.
+/// A server that knows every value may still leave some out: it gets no more than 2¹⁰ graphs to choose from, and where
+/// the shares just hold in one graph, no second one.
 #[test]
 fn row_05_a_server_cannot_choose_the_graph_by_leaving_members_out() {
-    let security = Security::Malicious { adversaries: 0.0 };
-    let parameters = Parameters::new()
-        .with_security(security)
-        .with_num_shares(NumShares::Count(4))
-        .with_dropouts(0.0)
-        .with_reconstruction_threshold(Threshold::Count(3));
-    let mut cohort = Cohort::new(parameters.plan(60, Layout::new(0, 1)).unwrap());
-    cohort.names = (0..60).map(|i| format!("{i:02}")).collect();
-    cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
-    let (_, mut clients, frozen) = cohort.frozen(&[Last::Unmasks; 60]).unwrap();
-    let without = |names: &[&str]| {
-        tamper(&frozen, |v| v["reveals"].as_object_mut().unwrap().retain(|name, _| !names.contains(&&**name)))
+    let frozen = |clients: usize, adversaries: f64, dropouts: f64, shares: NumShares| {
+        let parameters = Parameters::new().with_security(Security::Malicious { adversaries });
+        let parameters = parameters.with_num_shares(shares).with_dropouts(dropouts);
+        let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(0, 1)).unwrap());
+        cohort.names = (0..clients).map(|i| format!("{i:02}")).collect();
+        cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
+        let (_, clients, frozen) = cohort.frozen(&vec![Last::Unmasks; clients]).unwrap();
+        (clients, frozen)
     };
-    clients.remove(&0).unwrap().share_keys(&without(&["01"])).unwrap();
-    let error = clients.remove(&2).unwrap().share_keys(&without(&["01", "03"])).unwrap_err();
+    let without = |frozen: &FrozenRosterMessage, names: &[&str]| {
+        tamper(frozen, |v| v["reveals"].as_object_mut().unwrap().retain(|name, _| !names.contains(&&**name)))
+    };
+    // Nobody colludes, so that no graph is bad.
+    let (mut clients, all) = frozen(60, 0.0, 0.0, NumShares::Count(4));
+    clients.remove(&0).unwrap().share_keys(&without(&all, &["01"])).unwrap();
+    let error = clients.remove(&2).unwrap().share_keys(&without(&all, &["01", "03"])).unwrap_err();
     assert_eq!(error, Error::TooManyWithheld { missing: vec!["01".into(), "03".into()] });
-    let error = clients.remove(&4).unwrap().share_keys(&without(&["04"])).unwrap_err();
+    let error = clients.remove(&4).unwrap().share_keys(&without(&all, &["04"])).unwrap_err();
     assert_eq!(error, Error::NotInRoster { client: "04".into() });
+    // 34 neighbours and t = 30, with room for 5 graphs.
+    let (mut clients, all) = frozen(88, 0.3, 0.05, NumShares::Auto);
+    clients.remove(&0).unwrap().share_keys(&all).unwrap();
+    let error = clients.remove(&2).unwrap().share_keys(&without(&all, &["01"])).unwrap_err();
+    assert_eq!(error, Error::TooManyWithheld { missing: vec!["01".into()] });
 }

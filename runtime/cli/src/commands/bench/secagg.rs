@@ -1,0 +1,276 @@
+//! `bench secagg`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum, value_parser};
+use serde::Serialize;
+use veilflow_secagg::simulation::{Instruments, Leaving, Phase, Report, Simulation};
+use veilflow_secagg::{Layout, NumShares, Parameters, Plan, Security, Threshold};
+
+use crate::args::DEFAULT_SEED;
+use crate::console::{Console, Log};
+use crate::error::CliError;
+use crate::{table, usage};
+
+pub(super) const EXAMPLE: &str = "--clients 100 --params 100000 --dropouts 0.1 --security semi-honest";
+
+const ABOUT: &str =
+    "Runs a session of secure aggregation with real clients and a real server, and measures it";
+
+const DETAILS: &str = "\
+The times are processor time: of one client on average, and of the server. The floor is the least that this machine
+could take, from unit costs that are measured in the same run:
+  client  (k + 1) mask streams + 2k ECDH + 2 sharings + k seals, and N signature checks with --security malicious
+  server  N additions + a stream for each survivor + a stream and an ECDH for each pair of a dropped client and a
+          surviving neighbour + a reconstruction for each secret
+A mask stream is AES-128-CTR of the vector's bytes alone. Messages are handed over in memory; their bytes are those of
+their CBOR encoding, whose time is not measured. The peak memory is the process's: it holds the states of all clients,
+one vector for each thread, the server's sum, and the plain sum that the result is compared with.";
+
+/// What is measured.
+#[derive(Args, Debug)]
+#[group(skip)]
+struct BenchArgs {
+    /// How many clients there are
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(2..=100_000))]
+    clients: u32,
+    /// How many parameters the model has: the vector's length
+    #[arg(long, value_name = "M")]
+    params: usize,
+    /// Which part of the clients drops out, such as 0.1
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = part)]
+    dropouts: f64,
+    /// When they do: before round 2, or after any of the rounds
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Leave::MaskedInput)]
+    leaving: Leave,
+    /// Among how many neighbours each secret is shared: a count or a fraction [default: all, up to 255 clients]
+    #[arg(long, value_name = "K")]
+    num_shares: Option<NumShares>,
+    /// How many of those must answer: a count or a fraction [default: two thirds, and one more]
+    #[arg(long, value_name = "T")]
+    threshold: Option<Threshold>,
+    /// Against whom the session holds: semi-honest, malicious (a third of the clients), or such as malicious:0.2
+    #[arg(long, value_name = "SECURITY", default_value_t = Security::default())]
+    security: Security,
+    /// How many values a parameter is rounded to
+    #[arg(long, value_name = "R", default_value_t = Parameters::default().quantization_range())]
+    quantization_range: u64,
+    /// How many threads run the clients, and unmask
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    threads: NonZeroUsize,
+    /// Where inputs and the choice of who drops out start
+    #[arg(long, value_name = "SEED", default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// How the measurements are printed
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Leave {
+    MaskedInput,
+    AnyRound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..1.0).contains(part));
+    part.ok_or_else(|| "a part is at least 0 and below 1, such as 0.1".to_owned())
+}
+
+/// The grammar of `bench secagg`.
+pub(super) fn command(binary: &str) -> Command {
+    BenchArgs::augment_args(Command::new("secagg"))
+        .about(ABOUT)
+        .after_help(format!("{DETAILS}\n\nExample:\n  {binary} bench secagg {EXAMPLE}"))
+}
+
+pub(super) fn secagg(matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
+    let args = BenchArgs::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))?;
+    let plan = plan(&args)?;
+    let leaving = match args.leaving {
+        Leave::MaskedInput => Leaving::BeforeMaskedInput,
+        Leave::AnyRound => Leaving::AnyRound,
+    };
+    let simulation = Simulation::new(plan)
+        .with_dropouts(args.dropouts, leaving)
+        .with_seed(args.seed)
+        .with_threads(args.threads);
+    let report = simulation.run(&Here { log: console.log().clone() })?;
+    let text = match args.output {
+        Format::Table => text(&args, &plan, &report),
+        Format::Json => json(&args, &plan, &report),
+    };
+    console.print(&text)
+}
+
+fn plan(args: &BenchArgs) -> Result<Plan, CliError> {
+    let parameters = Parameters::new()
+        .with_security(args.security)
+        .with_num_shares(args.num_shares.unwrap_or_default())
+        .with_reconstruction_threshold(args.threshold.unwrap_or_default())
+        .with_quantization_range(args.quantization_range);
+    let clients = usize::try_from(args.clients).unwrap_or(usize::MAX);
+    Ok(parameters.plan(clients, Layout::new(0, args.params))?)
+}
+
+/// This process's clocks, and CBOR.
+struct Here {
+    log: Log,
+}
+
+impl Instruments for Here {
+    fn thread_cpu(&self) -> Duration {
+        usage::thread_cpu()
+    }
+
+    fn process_cpu(&self) -> Duration {
+        usage::process_cpu()
+    }
+
+    fn wire_bytes<M: Serialize>(&self, message: &M) -> u64 {
+        let mut count = Count(0);
+        // Writing to a counter cannot fail, and the messages have nothing that CBOR lacks.
+        let _ = ciborium::into_writer(message, &mut count);
+        count.0
+    }
+
+    fn entered(&self, phase: &str) {
+        self.log.line(format_args!("{phase} …"));
+    }
+}
+
+/// Counts what is written.
+struct Count(u64);
+
+impl std::io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn text(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
+    let titles = ["Phase", "Clients", "Client CPU", "Server CPU", "Up per client", "Down per client"];
+    let row = |phase: &Phase| {
+        let clients = phase.clients.max(1) as u64;
+        vec![
+            phase.stage.to_string(),
+            phase.clients.to_string(),
+            time(phase.mean_client_cpu()),
+            time(phase.server_cpu),
+            bytes(phase.upload_bytes / clients),
+            bytes(phase.download_bytes / clients),
+        ]
+    };
+    let (client, server) = (report.client_cpu(), report.server_cpu());
+    let down: u64 =
+        report.phases.iter().map(|phase| phase.download_bytes / phase.clients.max(1) as u64).sum();
+    let last = |name: &str, client: String, server: String| {
+        vec![name.to_owned(), String::new(), client, server, String::new(), String::new()]
+    };
+    let mut all = last("all", time(client), time(server));
+    all[4] = bytes(report.largest_upload_bytes);
+    all[5] = bytes(down);
+    let floor = last("floor", time(report.floor.client), time(report.floor.server));
+    let ratio = |measured, floor| format!("{:.2}", ratio(measured, floor));
+    let ratios = last("ratio", ratio(client, report.floor.client), ratio(server, report.floor.server));
+    let rows = report.phases.iter().map(row).chain([all, floor, ratios]);
+    let table = table::outline(titles.map(str::to_owned).to_vec(), rows, |column| column > 0);
+    let peak = usage::peak_rss_bytes().map_or_else(|| "unknown".to_owned(), bytes);
+    format!(
+        "{} clients, {} parameters, {} security: {} shares, threshold {}, {} bits an entry\n{table}\
+         unmask: {} of the server; {} in the sum, {} dropped\npeak memory: {peak}\nexact: {}\n",
+        plan.clients(),
+        args.params,
+        plan.security(),
+        plan.shares(),
+        plan.threshold(),
+        plan.entry_bits(),
+        time(report.unmask_cpu()),
+        report.survivors,
+        report.dropped,
+        if report.exact { "yes, equal to the plain sum" } else { "no, different from the plain sum" },
+    )
+}
+
+fn ratio(measured: Duration, floor: Duration) -> f64 {
+    measured.as_secs_f64() / floor.as_secs_f64()
+}
+
+fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.2} ms", seconds * 1e3) }
+}
+
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+fn json(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
+    let seconds = |time: Duration| time.as_secs_f64();
+    let phase = |phase: &Phase| {
+        serde_json::json!({
+            "phase": phase.stage.to_string(),
+            "clients": phase.clients,
+            "client_cpu_s": seconds(phase.mean_client_cpu()),
+            "server_cpu_s": seconds(phase.server_cpu),
+            "upload_bytes": phase.upload_bytes,
+            "download_bytes": phase.download_bytes,
+        })
+    };
+    let (client, server) = (report.client_cpu(), report.server_cpu());
+    let units = &report.units;
+    let object = serde_json::json!({
+        "clients": plan.clients(),
+        "params": args.params,
+        "dropouts": args.dropouts,
+        "security": plan.security().to_string(),
+        "num_shares": plan.shares(),
+        "threshold": plan.threshold(),
+        "entry_bits": plan.entry_bits(),
+        "threads": args.threads,
+        "seed": args.seed,
+        "survivors": report.survivors,
+        "dropped": report.dropped,
+        "client": {
+            "cpu_s": seconds(client),
+            "floor_s": seconds(report.floor.client),
+            "ratio": ratio(client, report.floor.client),
+        },
+        "server": {
+            "cpu_s": seconds(server),
+            "floor_s": seconds(report.floor.server),
+            "ratio": ratio(server, report.floor.server),
+            "unmask_cpu_s": seconds(report.unmask_cpu()),
+        },
+        "upload_bytes": report.largest_upload_bytes,
+        "peak_rss_bytes": usage::peak_rss_bytes(),
+        "exact": report.exact,
+        "phases": report.phases.iter().map(phase).collect::<Vec<_>>(),
+        "units": {
+            "mask_stream_s": seconds(units.stream),
+            "key_agreement_s": seconds(units.agreement),
+            "sharing_s": seconds(units.sharing),
+            "seal_s": seconds(units.seal),
+            "signature_check_s": seconds(units.signature_check),
+            "addition_s": seconds(units.addition),
+            "reconstruction_s": seconds(units.reconstruction),
+        },
+    });
+    format!("{object:#}\n")
+}

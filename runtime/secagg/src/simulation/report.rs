@@ -1,0 +1,68 @@
+//! What a simulated session came to.
+
+use std::time::Duration;
+
+use super::units::{Costs, Units};
+use crate::error::Stage;
+
+/// One round: what all clients together used, and the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Phase {
+    /// The round.
+    pub stage: Stage,
+    /// How many clients sent their message.
+    pub clients: usize,
+    /// Of all clients together.
+    pub client_cpu: Duration,
+    /// Of the server.
+    pub server_cpu: Duration,
+    /// What all clients together sent.
+    pub upload_bytes: u64,
+    /// What was sent to all clients together.
+    pub download_bytes: u64,
+}
+
+impl Phase {
+    /// Of one client, on average.
+    pub fn mean_client_cpu(&self) -> Duration {
+        let clients = u32::try_from(self.clients).unwrap_or(u32::MAX).max(1);
+        self.client_cpu.checked_div(clients).unwrap_or_default()
+    }
+}
+
+/// What a simulated session came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The rounds in their order.
+    pub phases: Vec<Phase>,
+    /// Whose inputs are in the sum.
+    pub survivors: usize,
+    /// Who shared keys and then sent no input.
+    pub dropped: usize,
+    /// The most that one client sent in all rounds.
+    pub largest_upload_bytes: u64,
+    /// Whether the result equalled the plain sum of the survivors' inputs, bit for bit.
+    pub exact: bool,
+    /// What each kind of work takes on this machine, measured between the rounds.
+    pub units: Units,
+    /// The least that the session can cost with these units.
+    pub floor: Costs,
+}
+
+impl Report {
+    /// Of one client that takes part to the end: the sum of the rounds' means.
+    pub fn client_cpu(&self) -> Duration {
+        self.phases.iter().map(Phase::mean_client_cpu).sum()
+    }
+
+    /// Of the server, in all rounds.
+    pub fn server_cpu(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.server_cpu).sum()
+    }
+
+    /// Of the server in the last round: it takes the answers, rebuilds secrets and removes the masks.
+    pub fn unmask_cpu(&self) -> Duration {
+        let unmask = self.phases.iter().filter(|phase| phase.stage == Stage::Unmask);
+        unmask.map(|phase| phase.server_cpu).sum()
+    }
+}

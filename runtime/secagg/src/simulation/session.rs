@@ -1,0 +1,223 @@
+//! The session itself, round by round.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::{Instruments, Report, Simulation, cast::Cast, ledger::Ledger, units::Sampler};
+use crate::{
+    advertise_keys::AdvertiseKeysServer,
+    aggregate::FixedPointSum,
+    digest::{InputId, ModelDigest},
+    error::{Error, Stage},
+    journal::MemoryJournal,
+    session::Session,
+};
+
+/// A client's state, by its number.
+type Numbered<S> = Vec<(usize, S)>;
+
+struct Run<'a, I> {
+    simulation: &'a Simulation,
+    cast: Cast,
+    ledger: Ledger<'a, I>,
+    sampler: Sampler,
+}
+
+pub(super) fn run<I: Instruments>(simulation: &Simulation, instruments: &I) -> Result<Report, Error> {
+    let plan = simulation.plan;
+    let run = Run {
+        simulation,
+        cast: Cast::new(simulation)?,
+        ledger: Ledger::new(instruments, plan.clients()),
+        sampler: Sampler::new(plan)?,
+    };
+    run.session()
+}
+
+impl<I: Instruments> Run<'_, I> {
+    fn session(self) -> Result<Report, Error> {
+        keep_freed_memory();
+        let (cast, ledger, plan) = (&self.cast, &self.ledger, self.simulation.plan);
+        let session = Session::generate(0)?;
+        let model = ModelDigest::from_bytes([0; 32]);
+
+        let stage = self.enter(Stage::AdvertiseKeys)?;
+        let server =
+            ledger.server(stage, || AdvertiseKeysServer::new(session, plan, cast.names.iter().cloned()))?;
+        let mut server = server.with_identities(std::sync::Arc::clone(&cast.trusted));
+        let invited = (0..plan.clients()).map(|number| (number, ())).collect();
+        let clients = self.round(
+            stage,
+            invited,
+            |number, ()| {
+                let (client, mut journal) = (cast.client(number)?, MemoryJournal::new());
+                let (client, message) =
+                    ledger.client(stage, || client.advertise_keys(session, &mut journal))?;
+                Ok(((client, journal), message))
+            },
+            |from, message| server.receive(from, message),
+        )?;
+
+        let stage = self.enter(Stage::FreezeRoster)?;
+        let (mut server, roster) = ledger.server(stage, || server.freeze())?;
+        let clients = self.staying(clients, stage);
+        ledger.broadcast(stage, &roster, clients.len());
+        let clients = self.round(
+            stage,
+            clients,
+            |_, (client, journal)| {
+                let (client, message) = ledger.client(stage, || client.freeze_roster(&roster))?;
+                Ok(((client, journal), message))
+            },
+            |from, message| server.receive(from, message),
+        )?;
+        drop(roster);
+
+        let stage = self.enter(Stage::ShareKeys)?;
+        let (mut server, roster) = ledger.server(stage, || server.reveal())?;
+        let clients = self.staying(clients, stage);
+        ledger.broadcast(stage, &roster, clients.len());
+        let clients = self.round(
+            stage,
+            clients,
+            |_, (client, journal)| {
+                let (client, message) = ledger.client(stage, || client.share_keys(&roster))?;
+                Ok(((client, journal), message))
+            },
+            |from, message| server.receive(from, message),
+        )?;
+        drop(roster);
+        let (mut server, shares) = ledger.server(stage, || server.deliver())?;
+
+        let stage = self.enter(Stage::MaskedInput)?;
+        let clients = self.staying(clients, stage);
+        let shares = Mutex::new(shares);
+        let plain = Mutex::new(FixedPointSum::new(&plan));
+        let clients = self.round(
+            stage,
+            clients,
+            |number, (client, mut journal)| {
+                let name = cast.name(number);
+                let delivery = locked(&shares).remove(name);
+                let delivery = delivery.ok_or(Error::Internal { operation: "simulated delivery" })?;
+                ledger.downloaded(Stage::ShareKeys, &delivery);
+                let client = ledger.client(Stage::ShareKeys, || client.receive_shares(&delivery))?;
+                drop(delivery);
+                let contribution = cast.contribution(number);
+                let (input, id) = (contribution.input(), InputId::from_bytes([0; 32]));
+                let quantized = plan.quantize(&input, &mut cast.rounding(number))?;
+                locked(&plain).add(name, &quantized)?;
+                drop(quantized);
+                let (client, message) = ledger.client(stage, || {
+                    client.mask_input(model, id, &input, &mut cast.rounding(number), &mut journal)
+                })?;
+                Ok(((client, journal), message))
+            },
+            |from, message| server.receive(from, message),
+        )?;
+        drop(shares);
+
+        let stage = self.enter(Stage::ConsistencyCheck)?;
+        let (mut server, survivors) = ledger.server(stage, || server.announce(model))?;
+        let counts = server.next.counts();
+        let clients = self.staying(clients, stage);
+        ledger.broadcast(stage, &survivors, clients.len());
+        let clients = self.round(
+            stage,
+            clients,
+            |_, (client, mut journal)| {
+                ledger.client(stage, || client.check_consistency(&survivors, &mut journal))
+            },
+            |from, message| server.receive(from, message),
+        )?;
+        drop(survivors);
+
+        let stage = self.enter(Stage::Unmask)?;
+        let (mut server, signatures) = ledger.server(stage, || server.forward())?;
+        let clients = self.staying(clients, stage);
+        ledger.broadcast(stage, &signatures, clients.len());
+        self.round(
+            stage,
+            clients,
+            |_, client| Ok(((), ledger.client(stage, || client.unmask(&signatures))?)),
+            |from, message| server.receive(from, message),
+        )?;
+        let aggregate = ledger.server_alone(stage, || server.aggregate())?;
+        self.sampler.sample(ledger.instruments)?;
+
+        let plain = plain.into_inner().unwrap_or_else(PoisonError::into_inner).decode()?;
+        let (phases, largest_upload_bytes) = (ledger.phases(), ledger.largest_upload());
+        let units = self.sampler.units();
+        Ok(Report {
+            phases,
+            survivors: counts.survivors,
+            dropped: counts.dropped,
+            largest_upload_bytes,
+            exact: aggregate == plain,
+            floor: units.floor(&counts),
+            units,
+        })
+    }
+
+    /// Between two rounds the units are measured.
+    fn enter(&self, stage: Stage) -> Result<Stage, Error> {
+        self.ledger.instruments.entered(&stage.to_string());
+        self.sampler.sample(self.ledger.instruments)?;
+        Ok(stage)
+    }
+
+    /// Those who have not left by now.
+    fn staying<S>(&self, clients: Numbered<S>, stage: Stage) -> Numbered<S> {
+        clients.into_iter().filter(|(number, _)| self.cast.takes_part(*number, stage)).collect()
+    }
+
+    /// Every client takes its step, in as many threads as were asked for, and the server takes each message as it
+    /// comes, so that few exist at a time.
+    fn round<S: Send, T: Send, M: Serialize>(
+        &self,
+        stage: Stage,
+        clients: Numbered<S>,
+        step: impl Fn(usize, S) -> Result<(T, M), Error> + Sync,
+        receive: impl FnMut(&str, M) -> Result<(), Error> + Send,
+    ) -> Result<Numbered<T>, Error> {
+        let receive = Mutex::new(receive);
+        let one = |(number, state): (usize, S)| {
+            let (state, message) = step(number, state)?;
+            self.ledger.uploaded(stage, number, &message);
+            let mut receive = locked(&receive);
+            self.ledger.server(stage, || (*receive)(self.cast.name(number), message))?;
+            Ok((number, state))
+        };
+        let threads = self.simulation.threads.get();
+        if threads == 1 {
+            return clients.into_iter().map(one).collect();
+        }
+        let share = clients.len().div_ceil(threads).max(1);
+        let mut clients = clients.into_iter().peekable();
+        std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            while clients.peek().is_some() {
+                let part: Numbered<S> = clients.by_ref().take(share).collect();
+                workers.push(scope.spawn(|| part.into_iter().map(one).collect::<Result<Vec<_>, _>>()));
+            }
+            let mut done = Vec::new();
+            for worker in workers {
+                done.extend(worker.join().map_err(|_| Error::Internal { operation: "simulation thread" })??);
+            }
+            Ok(done)
+        })
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Many allocators give a vector of some hundred kilobytes back to the system each time it is freed, and get it again
+/// page by page, which takes longer than adding it. A process that has freed a large piece once keeps such vectors, and
+/// so does this one from now on; the piece itself is never touched.
+fn keep_freed_memory() {
+    const LARGE: usize = 31 << 20;
+    drop(std::hint::black_box(vec![0_u8; LARGE]));
+}
