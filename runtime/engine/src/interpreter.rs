@@ -3,6 +3,8 @@
 //! It walks the blocks, runs the aggregator's steps, and talks to collaborators through a [`Port`]. It does
 //! not know where they are.
 
+mod session;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,14 +13,10 @@ use std::time::Instant;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
-use veilflow_spec::graph::{
-    Addressed, AggregatorNode, Block, Broadcast, Fan, Given, Hidden, Needs, Part, Payload, Refused, Secure,
-    Value,
-};
-use veilflow_spec::{
-    Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement, Provided, Quorum,
-};
+use veilflow_spec::graph::{Addressed, AggregatorNode, Block, Broadcast, Fan, Hidden, Part, Payload, Value};
+use veilflow_spec::{Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement, Provided};
 
+pub(crate) use self::session::Group;
 use crate::cancel::Canceller;
 use crate::error::RunError;
 use crate::event::{EventKind, FanOrigin, Stream};
@@ -46,20 +44,6 @@ pub(crate) struct Interpreter<A, P> {
 pub(crate) struct Seat<A> {
     pub(crate) aggregator: A,
     pub(crate) hidden: Hidden,
-}
-
-/// A secure join that is being walked.
-pub(crate) struct Group {
-    /// What the user's steps start from.
-    message: Given,
-    invited: usize,
-    needs: Needs,
-    /// Whom it lost so far.
-    lost: BTreeMap<Name, Missing>,
-    /// Whether a setup that fails now may be started again.
-    attempts_left: bool,
-    /// Asks whom the protocol left out by itself.
-    refused: Refused,
 }
 
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<Value, RunError>> + 'a>>;
@@ -151,115 +135,6 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             Ended::Failed(error) => RunError::Aggregator { step, round, error },
             Ended::Panicked(message) => RunError::AggregatorPanicked { step, round, message },
         })
-    }
-
-    /// Runs a secure join: its protocol's blocks with the user's steps among them, and then the aggregator's step.
-    async fn secure<C: Send + 'static>(
-        &mut self,
-        secure: &Secure<A, C>,
-        value: Value,
-    ) -> Result<Value, RunError>
-    where
-        P: Port<C>,
-    {
-        let join = &secure.join().info().name;
-        let round = self.round();
-        let refused = |error| RunError::SecureJoin { join: join.to_string(), round, error };
-        let payloads = self.payloads(join, secure.address(value).map_err(internal)?)?;
-        let invited: Vec<Name> = payloads.keys().cloned().collect();
-        let needs = secure.needs(invited.len()).map_err(refused)?;
-        let message = secure.message(payloads).map_err(refused)?;
-        // Computed before anything is sent, as a message that cannot be encoded would fail at every site.
-        message.digest().map_err(refused)?;
-        self.group = Some(Group {
-            message,
-            invited: invited.len(),
-            needs,
-            lost: BTreeMap::new(),
-            attempts_left: secure.attempts() > 1,
-            refused: Arc::clone(secure.refused()),
-        });
-        let sum = self.session(secure, invited).await;
-        // However it ended, nothing of the session is left behind.
-        self.group = None;
-        self.port.close(secure.close_client());
-        if let Some(seat) = &mut self.aggregator {
-            secure.close_server()(&mut seat.hidden);
-        }
-        self.step(secure.join(), sum?).await
-    }
-
-    /// Runs a secure join's setup until it succeeds, as often as it may be started, and then the rest: once.
-    async fn session<C: Send + 'static>(
-        &mut self,
-        secure: &Secure<A, C>,
-        mut invited: Vec<Name>,
-    ) -> Result<Value, RunError>
-    where
-        P: Port<C>,
-    {
-        let mut attempt = 0;
-        let inputs = loop {
-            let Some(group) = &self.group else { return Err(no_group()) };
-            let missing = group.lost.values().cloned().collect();
-            let opening = secure.opening(&group.message, invited.clone(), attempt, missing);
-            let error = match self.walk(secure.setup(), opening.map_err(internal)?).await {
-                Ok(inputs) => break inputs,
-                Err(error) => self.ended(error),
-            };
-            attempt += 1;
-            if !self.may_start_again(secure, &mut invited, attempt, &error) {
-                return Err(error);
-            }
-            self.port.close(secure.close_client());
-            let Some(group) = &self.group else { return Err(no_group()) };
-            self.stream.emit(|| EventKind::Restarted {
-                join: secure.join().info().name.to_string(),
-                loops: self.loops.as_slice().into(),
-                attempt,
-                missing: group.lost.values().cloned().collect(),
-                error: error.to_string(),
-            });
-        };
-        self.walk(secure.rounds(), inputs).await.map_err(|error| self.ended(error))
-    }
-
-    /// Whether a setup that failed may be started again: somebody was lost, for otherwise it would fail again, and
-    /// enough are left. `invited` are then those.
-    fn may_start_again<C>(
-        &mut self,
-        secure: &Secure<A, C>,
-        invited: &mut Vec<Name>,
-        attempt: u32,
-        error: &RunError,
-    ) -> bool {
-        let Some(group) = &mut self.group else { return false };
-        let failed = matches!(error, RunError::BelowQuorum { .. } | RunError::SecureSession { .. });
-        let before = invited.len();
-        invited.retain(|name| !group.lost.contains_key(name));
-        let quorum = quorum(secure).of(group.invited);
-        if !failed || attempt >= secure.attempts() || invited.len() == before || invited.len() < quorum {
-            return false;
-        }
-        match secure.needs(invited.len()) {
-            Ok(needs) if needs.inputs <= invited.len() => {
-                group.needs = needs;
-                group.attempts_left = attempt + 1 < secure.attempts();
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// What ended a secure session: with the aggregator's error, those are named whom it had lost by then.
-    fn ended(&self, error: RunError) -> RunError {
-        match (error, &self.group) {
-            (RunError::Aggregator { step, round, error }, Some(group)) => {
-                let missing = group.lost.values().cloned().collect();
-                RunError::SecureSession { step, round, error, missing }
-            }
-            (error, _) => error,
-        }
     }
 
     /// How many of `addressed` must come back.
@@ -458,19 +333,6 @@ impl Answers {
     fn are_worth_waiting_for(&self) -> bool {
         self.to_the_end || self.arrived.len() + self.pending >= self.needed
     }
-}
-
-/// The quorum of a secure join, which all of its exchanges have.
-fn quorum<A, C>(secure: &Secure<A, C>) -> Quorum {
-    match secure.rounds().first() {
-        Some(Block::Fan(fan)) => fan.quorum(),
-        // A builder puts the fan-out there in which the inputs are made.
-        _ => Quorum::ALL,
-    }
-}
-
-fn no_group() -> RunError {
-    RunError::Internal("a secure join without its state".to_owned())
 }
 
 fn internal(error: veilflow_spec::StepError) -> RunError {

@@ -137,12 +137,12 @@ impl Site {
 
     /// Round 3: its word leaves on whose updates are in the sum and on the model that it was given. A site whose story
     /// differs from that of the others reveals nothing.
-    pub(super) fn check_consistency(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Word> {
+    pub(super) fn check_consistency(&mut self, survivors: &Survivors, cx: &Context) -> Result<Word> {
         let Secrets::Masked(masked) = self.secrets.take() else {
             return Err(out_of_order("check_consistency"));
         };
         let (confirmed, message) =
-            masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
+            masked.check_consistency(&survivors.0, &mut SecureSite::of(cx)?.journal()).map_err(protocol)?;
         self.secrets = Secrets::Confirmed(confirmed);
         Ok(Word(message))
     }

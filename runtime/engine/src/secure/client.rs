@@ -4,7 +4,7 @@ use veilflow_secagg::{
     ConsistencyCheckClient, FreezeRosterClient, Input, InputId, MaskInputClient, ModelDigest, Parameters,
     ReceiveSharesClient, ShareKeysClient, UnmaskClient,
 };
-use veilflow_spec::{Context, HiddenRole, MessageDigest, Parts, Result, SecureSum};
+use veilflow_spec::{Context, HiddenRole, MessageDigest, Parts, Result, SecureSum, StepError};
 
 use super::messages::{
     AddressedShares, FrozenRoster, MaskedInput, NewSession, PublicKeys, RevealedShares, Roster, RosterReveal,
@@ -16,6 +16,8 @@ use super::{out_of_order, plan, protocol};
 /// SecAgg's hidden participant at a site: its secrets never leave it, and outlast no session.
 pub struct SecAggClient {
     parameters: Parameters,
+    /// How often the setup of a session may be started.
+    attempts: u32,
     /// The site's own: its identity, its policy, and what it masked before.
     site: SecureSite,
     secrets: Secrets,
@@ -35,8 +37,8 @@ enum Secrets {
 }
 
 impl SecAggClient {
-    pub(super) fn new(parameters: Parameters, site: SecureSite) -> Self {
-        Self { parameters, site, secrets: Secrets::None, message: None }
+    pub(super) fn new(parameters: Parameters, attempts: u32, site: SecureSite) -> Self {
+        Self { parameters, attempts, site, secrets: Secrets::None, message: None }
     }
 
     fn take(&mut self) -> Secrets {
@@ -50,6 +52,11 @@ impl SecAggClient {
         cx: &Context,
     ) -> Result<PublicKeys> {
         self.close();
+        if new.session.attempt() >= self.attempts {
+            // Each attempt draws the neighbours anew, so a server must not have as many as it likes.
+            let text = format!("{}: the flow allows {} attempts at a session", new.session, self.attempts);
+            return Err(StepError::with_code("too-many-attempts", text));
+        }
         let plan = plan::<T>(&self.parameters, new.clients)?;
         let client = self.site.client(cx.participant(), plan)?;
         let keys = client.advertise_keys(new.session, &mut self.site.journal());
@@ -110,7 +117,7 @@ impl SecAggClient {
     pub(super) fn check_consistency(&mut self, survivors: &Survivors, _cx: &Context) -> Result<Word> {
         let Secrets::Masked(masked) = self.take() else { return Err(out_of_order("check_consistency")) };
         let (confirmed, message) =
-            masked.check_consistency(&survivors.0, &mut self.journal).map_err(protocol)?;
+            masked.check_consistency(&survivors.0, &mut self.site.journal()).map_err(protocol)?;
         self.secrets = Secrets::Confirmed(Box::new(confirmed));
         Ok(Word(message))
     }

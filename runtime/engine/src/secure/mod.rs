@@ -215,7 +215,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
     }
 
     fn client(&self, cx: &Context) -> Result<SecAggClient> {
-        Ok(SecAggClient::new(self.parameters, SecureSite::of(cx)?))
+        Ok(SecAggClient::new(self.parameters, self.attempts, SecureSite::of(cx)?))
     }
 
     fn setup(

@@ -55,7 +55,7 @@ fn clients() -> Clients {
     let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
     let site =
         || SecureSite::new(policy, SiteJournal::default(), || Err(StepError::msg("nothing is signed")));
-    NAMES.map(|name| (name, SecAggClient::new(parameters(), site()))).into()
+    NAMES.map(|name| (name, SecAggClient::new(parameters(), 2, site()))).into()
 }
 
 /// A session up to its shares.
@@ -138,6 +138,19 @@ fn one_place_of_a_run_is_masked_once_whatever_the_session_is_called() {
     client.bind(MessageDigest::of(&1_u32).unwrap());
     let error = client.mask(&Update { loss: 0.5, examples: 1000 }, &context("a", 0)).unwrap_err();
     assert_eq!(error.code(), "input-already-masked");
+}
+
+#[test]
+fn a_site_starts_a_session_as_often_as_the_flow_says_and_no_more() {
+    let mut clients = clients();
+    let (client, first) = (clients.get_mut("a").unwrap(), Session::generate(0).unwrap());
+    let mut start = |attempt| {
+        let new = NewSession { session: first.with_attempt(attempt), clients: NAMES.len() };
+        client.generate_keys::<Update>(&new, &context("a", 0)).map_err(|error| error.code())
+    };
+    assert!(start(0).is_ok() && start(1).is_ok());
+    assert_eq!(start(1).unwrap_err(), "session-not-newer");
+    assert_eq!(start(2).unwrap_err(), "too-many-attempts");
 }
 
 #[test]

@@ -73,6 +73,27 @@ fn below_the_threshold_of_a_setup_those_who_are_left_start_again_and_train_once(
 }
 
 #[test]
+fn a_neighbourhood_of_a_sparse_graph_that_is_below_its_threshold_starts_the_session_again() {
+    let parameters = Parameters::new().with_max_weight(100).with_security(Security::SemiHonest);
+    let secagg = SecAgg::plus(parameters);
+    let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("sparse", 1)
+        .start(Server::start)
+        .repeat(|round| round.foreach(Site::train).quorum(20).secure_join(secagg, Server::average))
+        .end();
+    let names: Vec<String> = (0..100).map(|i| format!("site-{i:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    // So many are gone that of some site too few neighbours are left, although far more than the threshold are there.
+    let gone = names.iter().step_by(2).take(45);
+    let policy = ClientPolicy::default().with_min_security(Security::SemiHonest);
+    let sites =
+        gone.fold(runtime(&names, 1).policy(policy), |sites, name| sites.drop_out(*name, "share_keys"));
+    let (outcome, restarts, steps) = run(&flow, sites);
+    let told = outcome.unwrap().remove(0);
+    assert_eq!((told.survivors.len(), told.missing.len()), (55, 45));
+    assert_eq!((restarts.len(), restarts[0].1.len(), steps["train"]), (1, 45, 55));
+}
+
+#[test]
 fn after_so_many_attempts_the_error_names_all_who_are_missing() {
     let dropouts =
         [("a", "generate_keys"), ("b", "generate_keys"), ("c", "freeze_roster"), ("d", "freeze_roster")];
