@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use veilflow_spec::{Format, InvalidName, Name};
 
 use crate::cohort::numbered;
-use crate::commands::bench;
+use crate::commands::{bench, secagg};
 use crate::entry::Entry;
 use crate::error::CliError;
 use crate::registry::Registry;
@@ -200,7 +200,7 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
     if !registry.datasets.is_empty() {
         command = command.subcommand(data(registry, binary));
     }
-    let command = command.subcommand(bench::command(binary));
+    let command = command.subcommand(secagg::command(binary)).subcommand(bench::command(binary));
     command.subcommand(completions(binary)).after_help(format!(
         "Examples:\n  {binary} run {example} {arguments}\n  {binary} graph {example} --format mermaid"
     ))

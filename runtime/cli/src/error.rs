@@ -93,6 +93,7 @@ impl CliError {
                 RunError::InvalidName(_)
                 | RunError::DuplicateCollaborator { .. }
                 | RunError::TooFewResources { .. }
+                | RunError::InvalidDropouts { .. }
                 | RunError::QuorumAboveCohort { .. },
             ) => USAGE,
             CliError::Unknown { .. }
@@ -121,6 +122,10 @@ impl CliError {
             CliError::Run(RunError::BelowQuorum { .. }) => {
                 "every collaborator that was asked has to come back unless the flow's edge has a lower quorum. \
                  Mend what made them missing, or run with more collaborators or a lower threshold."
+            }
+            CliError::Run(RunError::SecureSession { .. }) => {
+                "nothing of the sum is known. Mend what made the sites missing, or run with more collaborators, a lower \
+                 threshold, or fewer assumed adversaries (--security)."
             }
             CliError::Run(RunError::Aggregator { .. } | RunError::AggregatorPanicked { .. }) => {
                 "the step is the flow's own code. `-v` shows what happened before it."

@@ -211,8 +211,8 @@ impl AdvertiseKeysServer {
         check_sender(STAGE, from, self.invited.contains(from), &self.received)?;
         self.session.check(from, &message.session)?;
         check_plan(from, &self.plan, &message.plan)?;
-        message.sealing_key.decode(from)?;
-        message.masking_key.decode(from)?;
+        message.sealing_key.decode(from, from)?;
+        message.masking_key.decode(from, from)?;
         if let Some(trusted) = self.trusted()? {
             let (sealing, masking) = (&message.sealing_key, &message.masking_key);
             let commitment = &message.commitment;

@@ -28,7 +28,8 @@ pub(crate) enum Defence {
     InputBounds,
     /// Row 10: the smallest cohort that a site accepts.
     SmallestCohort,
-    /// Row 11: the weight and the scalars are masked.
+    /// Row 11: the weight, the clip count and the scalars are masked.
+    #[cfg(test)]
     MaskedCounts,
     /// Row 12: the mask of a client's own.
     SelfMask,

@@ -247,6 +247,18 @@ pub enum Error {
         /// The sender.
         name: String,
     },
+    /// Something of somebody who is not part of this round, or no neighbour of this client.
+    #[error(
+        "{stage}: {from} passes on something of {name}, who is not part of this; do not go on with {from}"
+    )]
+    StrangerPassedOn {
+        /// The round.
+        stage: Stage,
+        /// Who passed it on.
+        from: String,
+        /// Whose it is to be.
+        name: String,
+    },
     /// A second message from the same sender in one round; the first one stands.
     #[error("{stage}: a second message from {name}; the first one stands, drop this one")]
     DuplicateMessage {
@@ -279,9 +291,11 @@ pub enum Error {
         got: [u8; 32],
     },
     /// Bytes that are not a point of P-256.
-    #[error("{owner}: the advertised public key is not a point of P-256; leave this participant out")]
+    #[error("{from} gave a public key of {owner} that is not a point of P-256; do not go on with {from}")]
     InvalidPublicKey {
-        /// Whose key.
+        /// Who handed it over.
+        from: String,
+        /// Whose key it is to be.
         owner: String,
     },
     /// A public key that appears twice in the roster.
@@ -534,6 +548,7 @@ impl Error {
             Self::InvalidName { .. } => "invalid-name",
             Self::WrongInvitation { .. } => "wrong-invitation",
             Self::UnknownSender { .. } => "unknown-sender",
+            Self::StrangerPassedOn { .. } => "stranger-passed-on",
             Self::DuplicateMessage { .. } => "duplicate-message",
             Self::SessionMismatch { .. } => "session-mismatch",
             Self::PlanMismatch { .. } => "plan-mismatch",
@@ -582,8 +597,9 @@ impl Error {
             | Self::WrongVectorLength { from, .. }
             | Self::PaddingNotZero { from }
             | Self::WrongOpening { from, .. }
+            | Self::InvalidPublicKey { from, .. }
+            | Self::StrangerPassedOn { from, .. }
             | Self::QuantizedForOtherPlan { from, .. } => vec![from],
-            Self::InvalidPublicKey { owner } => vec![owner],
             Self::WrongMaskingKey { client } | Self::WrongSeed { client } => vec![client],
             Self::BelowThreshold { .. }
             | Self::CohortTooSmall { .. }

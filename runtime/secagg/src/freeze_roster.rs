@@ -148,8 +148,11 @@ fn check_reveal(
     message: &FreezeRosterMessage,
 ) -> Result<(), Error> {
     session.check(from, &message.session)?;
-    let member =
-        roster.get(name).ok_or_else(|| Error::UnknownSender { stage: STAGE, name: name.to_owned() })?;
+    let member = roster.get(name).ok_or_else(|| Error::StrangerPassedOn {
+        stage: STAGE,
+        from: from.to_owned(),
+        name: name.to_owned(),
+    })?;
     let is_committed = commitment(session, name, &message.randomness) == *member.commitment;
     if !is_committed && stands(Defence::CommittedRandomness) {
         return Err(Error::WrongReveal { from: from.to_owned(), name: name.to_owned() });

@@ -9,10 +9,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use p256::{
-    ecdsa::{
-        self, SigningKey, VerifyingKey,
-        signature::{Signer as _, hazmat::PrehashVerifier as _},
-    },
+    ecdsa::{self, SigningKey, VerifyingKey, signature::hazmat::PrehashVerifier as _},
     elliptic_curve::Generate as _,
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +17,7 @@ use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
 use crate::{
+    batch,
     defences::{Defence, stands},
     error::{Error, Stage},
     random::Generator,
@@ -53,10 +51,14 @@ impl IdentityKey {
         PublicIdentity(*self.0.verifying_key())
     }
 
-    /// Deterministic (RFC 6979): a weak generator cannot give the key away.
+    /// Deterministic (RFC 6979): a weak generator cannot give the key away. Of s and −s, which both hold, it is the one
+    /// that lets others look at many signatures together.
+    #[allow(clippy::arithmetic_side_effects, reason = "a scalar, which cannot overflow")]
     pub(crate) fn sign(&self, statement: &Transcript) -> Signature {
-        let signature: ecdsa::Signature = self.0.sign(statement.as_bytes());
-        Signature(ByteArray::new(signature.to_bytes().into()))
+        let (signature, point) = self.0.sign_recoverable(statement.as_bytes());
+        let (r, s) = signature.split_scalars();
+        let other = if point.is_y_odd() { ecdsa::Signature::from_scalars(*r, -*s).ok() } else { None };
+        Signature::from_bytes(other.unwrap_or(signature).to_bytes().into())
     }
 }
 
@@ -87,6 +89,10 @@ impl PublicIdentity {
         self.verifies_digest(&statement.hash(), signature)
     }
 
+    pub(crate) fn point(&self) -> p256::ProjectivePoint {
+        (*self.0.as_affine()).into()
+    }
+
     fn verifies_digest(&self, digest: &[u8; 32], signature: &Signature) -> bool {
         ecdsa::Signature::from_slice(&*signature.0)
             .is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
@@ -105,6 +111,16 @@ impl fmt::Debug for PublicIdentity {
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Signature(ByteArray<64>);
+
+impl Signature {
+    pub(crate) fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(ByteArray::new(bytes))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -207,6 +223,9 @@ pub(crate) struct Claim<'a> {
 
 /// All of them, or the first that does not hold, which `from` handed over.
 pub(crate) fn verify_all(stage: Stage, from: &str, claims: &[Claim<'_>]) -> Result<(), Error> {
+    if batch::all_hold(claims) {
+        return Ok(());
+    }
     let holds = |claim: &&Claim<'_>| {
         claim.signature.is_some_and(|signature| claim.key.verifies_digest(&claim.digest, signature))
     };

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
-use crate::{error::Error, random::Generator};
+use crate::{
+    error::{Error, SERVER},
+    random::Generator,
+};
 
 /// A public key as it travels: a compressed SEC 1 point, 33 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -27,10 +30,10 @@ impl EncodedKey {
 
     /// Whether the bytes have the form of a compressed point, under which a point has one encoding only. Whether there
     /// is such a point is known when they are decoded.
-    pub(crate) fn check_form(&self, owner: &str) -> Result<(), Error> {
+    pub(crate) fn check_form(&self, from: &str, owner: &str) -> Result<(), Error> {
         match self.as_bytes() {
             [2 | 3, ..] => Ok(()),
-            _ => Err(Error::InvalidPublicKey { owner: owner.to_owned() }),
+            _ => Err(Error::InvalidPublicKey { from: from.to_owned(), owner: owner.to_owned() }),
         }
     }
 
@@ -41,11 +44,11 @@ impl EncodedKey {
 
     /// The point, if there is one on the curve and this is its one encoding: SEC 1 has another of the same length
     /// ("compact"), under which a key could appear twice in a roster.
-    pub(crate) fn decode(&self, owner: &str) -> Result<PublicKey, Error> {
+    pub(crate) fn decode(&self, from: &str, owner: &str) -> Result<PublicKey, Error> {
         let point = p256::PublicKey::from_sec1_bytes(self.as_bytes()).ok();
         match point {
             Some(point) if Self::of(point)? == *self => Ok(PublicKey(point)),
-            _ => Err(Error::InvalidPublicKey { owner: owner.to_owned() }),
+            _ => Err(Error::InvalidPublicKey { from: from.to_owned(), owner: owner.to_owned() }),
         }
     }
 }
@@ -91,9 +94,9 @@ impl PrivateKey {
         EncodedKey::of(self.0.public_key())
     }
 
-    /// [`agree`](Self::agree) with the owner of a key as it travels, which may turn out not to be one.
+    /// [`agree`](Self::agree) with the owner of a key as the server passed it on, which may turn out not to be one.
     pub(crate) fn agree_with(&self, key: &EncodedKey, owner: &str) -> Result<AgreedSecret, Error> {
-        Ok(self.agree(&key.decode(owner)?))
+        Ok(self.agree(&key.decode(SERVER, owner)?))
     }
 
     /// ECDH: the shared point's x coordinate, which is not yet a key.
@@ -125,7 +128,7 @@ mod tests {
     fn row_07_keys_are_fresh_and_agree() {
         let (a, b) = (PrivateKey::generate().unwrap(), PrivateKey::generate().unwrap());
         assert_ne!(a.to_bytes(), b.to_bytes());
-        let public = |key: &PrivateKey| key.encoded_public_key().unwrap().decode("x").unwrap();
+        let public = |key: &PrivateKey| key.encoded_public_key().unwrap().decode("x", "x").unwrap();
         assert_eq!(a.agree(&public(&b)).as_bytes(), b.agree(&public(&a)).as_bytes());
         let restored = PrivateKey::from_bytes(&a.to_bytes()).unwrap();
         assert_eq!(restored.encoded_public_key().unwrap(), a.encoded_public_key().unwrap());
@@ -137,11 +140,11 @@ mod tests {
         let mut compact = valid;
         compact[0] = 5;
         for bytes in [[0; 33], [0xff; 33], [4; 33], compact] {
-            let error = EncodedKey::from_bytes(bytes).decode("eve").map(|_| ()).unwrap_err();
-            assert_eq!(error, Error::InvalidPublicKey { owner: "eve".into() });
-            assert_eq!(error.culprits(), ["eve"]);
+            let error = EncodedKey::from_bytes(bytes).decode("relay", "eve").map(|_| ()).unwrap_err();
+            assert_eq!(error, Error::InvalidPublicKey { from: "relay".into(), owner: "eve".into() });
+            assert_eq!(error.culprits(), ["relay"]);
         }
-        assert!(EncodedKey::from_bytes(valid).decode("eve").is_ok());
+        assert!(EncodedKey::from_bytes(valid).decode("relay", "eve").is_ok());
         assert!(PrivateKey::from_bytes(&[0; 32]).is_none());
         assert!(PrivateKey::from_bytes(&[0xff; 32]).is_none());
     }

@@ -193,6 +193,7 @@ mod advertise_keys;
 mod aggregate;
 #[cfg(test)]
 mod attacks;
+mod batch;
 pub mod bounds;
 mod cohort;
 mod commitment;

@@ -100,16 +100,26 @@ impl MaskInputClient {
             let key = pair_mask_key(&agreed, &site.session, &site.name, &member.name, &binding)?;
             masks.push((key, Sign::of_pair(&site.name, &member.name)));
         }
-        entries.apply(masked_from(&site.plan), &masks, NonZeroUsize::MIN)?;
+        #[cfg(test)]
+        let clear = entries.clone();
+        entries.apply(&masks, NonZeroUsize::MIN)?;
+        #[cfg(test)]
+        uncover_counts(&site.plan, &clear, &mut entries);
         let entries = entries.pack(site.plan.entry_bits());
         let message = MaskedInputMessage { session: site.session, entries };
         Ok((ConsistencyCheckClient { site, roster, binding, own_seed_share, held }, message))
     }
 }
 
-/// The first entry under masks: all are, the weight, the counts, the scalars and the vector.
-fn masked_from(plan: &Plan) -> usize {
-    if stands(Defence::MaskedCounts) { 0 } else { plan.entries().saturating_sub(plan.layout().vector()) }
+/// A build that sends weight, clip count and scalars as they are.
+#[cfg(test)]
+fn uncover_counts(plan: &Plan, clear: &Words, entries: &mut Words) {
+    let counts = plan.entries() - plan.layout().vector();
+    if let (Words::Narrow(clear), Words::Narrow(entries), false) =
+        (clear, entries, stands(Defence::MaskedCounts))
+    {
+        entries[..counts].copy_from_slice(&clear[..counts]);
+    }
 }
 
 /// A client's masked vector: noise to whoever lacks the masks.

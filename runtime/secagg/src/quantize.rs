@@ -241,7 +241,10 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     if input.weight == 0 {
         return Err(InputError::WeightZero);
     }
-    if input.weight > max && stands(Defence::InputBounds) {
+    if !stands(Defence::InputBounds) {
+        return Ok(());
+    }
+    if input.weight > max {
         return Err(InputError::WeightAboveMaximum { max, got: input.weight });
     }
     if input.scalars.len() != layout.scalars() {
@@ -249,9 +252,6 @@ fn check(plan: &Plan, input: &Input<'_>) -> Result<(), InputError> {
     }
     if input.vector.len() != layout.vector() {
         return Err(InputError::WrongVector { expected: layout.vector(), got: input.vector.len() });
-    }
-    if !stands(Defence::InputBounds) {
-        return Ok(());
     }
     if let Some(index) = input.scalars.iter().position(|value| !value.is_finite()) {
         return Err(InputError::ScalarNotFinite { index });

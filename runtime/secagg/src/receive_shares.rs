@@ -96,7 +96,8 @@ impl ReceiveSharesClient {
             from_neighbours.push((&sender.name, dealt));
         }
         if let Some((name, _)) = dealt.next() {
-            return Err(Error::UnknownSender { stage: STAGE, name: name.clone() });
+            let (from, name) = (SERVER.to_owned(), name.clone());
+            return Err(Error::StrangerPassedOn { stage: STAGE, from, name });
         }
         verify_all(STAGE, SERVER, &claims)?;
         let open_one = |((from, dealt), agreed): ((&String, Option<&DealtShares>), &AgreedSecret)| {

@@ -150,7 +150,7 @@ impl Roster {
             }
             last = Some(name);
             for key in [entry.sealing_key, entry.masking_key] {
-                key.check_form(name)?;
+                key.check_form(SERVER, name)?;
                 transcript = transcript.bytes(key.as_bytes());
             }
             transcript = transcript.bytes(&*entry.commitment).text(name);
@@ -485,10 +485,11 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_key_names_its_owner() {
+    fn a_malformed_key_names_who_passed_it_on() {
         let mut bad = roster(&["a", "b", "c"]);
         Arc::make_mut(&mut bad.members)[1].sealing_key = EncodedKey::from_bytes([0; 33]);
-        assert_eq!(check(&bad).err(), Some(Error::InvalidPublicKey { owner: "b".into() }));
+        let error = Error::InvalidPublicKey { from: SERVER.into(), owner: "b".into() };
+        assert_eq!(check(&bad).err(), Some(error));
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::{
     cohort::{Site, check_holders, check_names, check_sender, missing},
     commitment::{Commitment, Opening, RevealedShare},
     consistency_check::{SignaturesMessage, check_signatures},
+    cost::ServerCost,
     defences::{Defence, stands},
     derive::{Binding, pair_mask_key, self_mask_key},
     error::{Error, Stage},
@@ -43,7 +44,6 @@ use crate::{
     session::Session,
     shamir::{Share, combine},
     share_keys::{Dealings, own_purpose},
-    simulation::Counts,
     words::Words,
 };
 
@@ -228,19 +228,18 @@ impl UnmaskServer {
         self.dropped.iter().map(String::as_str)
     }
 
-    /// What the session takes at least, for the simulation's floor.
-    pub(crate) fn counts(&self) -> Counts {
-        let pairs = |name: &String| {
-            let neighbours = self.roster.neighbours(name).into_iter();
-            neighbours.filter(|(name, _)| self.survivors.contains(*name)).count()
-        };
-        Counts {
-            neighbours: self.roster.degree(),
-            members: self.roster.len(),
-            is_signed: self.plan.security().is_malicious(),
-            survivors: self.survivors.len(),
-            dropped: self.dropped.len(),
-            open_pairs: self.dropped.iter().map(pairs).sum(),
+    /// What unmasking takes at least, now that it is known who dropped out, and which neighbours they had.
+    pub(crate) fn cost(&self) -> ServerCost {
+        let survives = |number: &&u32| matches!(self.standings.of(**number), Standing::Survived(_));
+        let dropped = self.dropped.iter().filter_map(|name| self.roster.number(name));
+        let pairs =
+            dropped.map(|number| self.roster.row(number).iter().filter(survives).count() as u64).sum();
+        let survivors = self.survivors.len() as u64;
+        ServerCost {
+            additions: survivors,
+            mask_streams: survivors.saturating_add(pairs),
+            key_agreements: pairs,
+            reconstructions: survivors.saturating_add(self.dropped.len() as u64),
         }
     }
 
@@ -279,7 +278,7 @@ impl UnmaskServer {
             parallel::try_map(&dropped, threads, |name| self.pair_masks(name))?.into_iter().flatten(),
         );
         let mut sum = std::mem::replace(&mut self.sum, Words::zeros(0, self.plan.entry_bits()));
-        sum.apply(0, &masks, threads)?;
+        sum.apply(&masks, threads)?;
         Aggregate::decode(&self.plan, sum, self.survivors.iter().cloned().collect())
     }
 

@@ -6,6 +6,7 @@ mod data;
 mod flows;
 mod graph;
 mod run;
+pub(crate) mod secagg;
 
 use std::ffi::OsString;
 
@@ -52,6 +53,7 @@ pub(crate) fn dispatch(
             Some((_, matches)) => data::fetch(registry, matches, console),
             None => Ok(()),
         },
+        Some(("secagg", matches)) => secagg::secagg(matches, console),
         Some(("bench", matches)) => bench::bench(matches, console),
         Some(("completions", matches)) => {
             let command = args::command(registry, binary, Strictness::Strict);

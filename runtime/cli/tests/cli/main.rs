@@ -4,6 +4,7 @@
 mod config;
 mod files;
 mod output;
+mod secagg;
 mod text;
 mod toy;
 mod usage;

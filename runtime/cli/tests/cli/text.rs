@@ -21,6 +21,8 @@ fn help_is_as_pinned() {
         ("help-run-toy.txt", &["run", "toy", "--help"]),
         ("help-graph-toy.txt", &["graph", "toy", "--help"]),
         ("help-data-fetch.txt", &["data", "fetch", "--help"]),
+        ("help-secagg-plan.txt", &["secagg", "plan", "--help"]),
+        ("help-bench-secagg.txt", &["bench", "secagg", "--help"]),
     ] {
         let outcome = veilflow(arguments);
         assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));

@@ -33,6 +33,7 @@ fn row_03_attack_on_the_neighbours_of_one_site() {
             .with_security(Security::Malicious { adversaries: 0.0 })
             .with_num_shares(NumShares::Count(6))
             .with_max_weight(1 << 11)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(if stands(Defence::Majority) { 4 } else { 3 }));
         let world = World::new(parameters, 12);
         two_stories(world, |server| {

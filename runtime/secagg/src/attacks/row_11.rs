@@ -6,21 +6,23 @@ use crate::{
     *,
 };
 
-/// A curious server reads the masked vector of one site, which starts with its number of examples, a count and its loss.
+/// A curious server reads the masked vector of one site, which starts with its number of examples, how many
+/// values were clipped, and its loss.
 #[test]
 fn row_11_attack_on_the_weight_and_the_loss_of_one_site() {
-    fn attack() -> (u64, f64) {
+    fn attack() -> (u64, u32, f64) {
         let mut world = World::curious(4, 3);
         let vectors = world.masked().unwrap().vectors;
         let (half, max) = (world.plan.half() as f64, world.plan.parameters().max_weight() as f64);
         let weight = u64::from(vectors[3][0]);
         let steps = f64::from(vectors[3][2]) - half;
-        (weight, steps * world.plan.quantization_step() * max / weight as f64)
+        (weight, vectors[3][1], steps * world.plan.quantization_step() * max / weight as f64)
     }
-    let (examples, loss) = without(Defence::MaskedCounts, attack);
-    assert!(examples == weight(3) && (loss - LOSS).abs() < 1e-3, "{examples} examples, loss {loss}");
-    let (examples, loss) = attack();
-    assert!(examples != weight(3) && (loss - LOSS).abs() > 1e-3, "{examples} examples, loss {loss}");
+    let (examples, clipped, loss) = without(Defence::MaskedCounts, attack);
+    assert_eq!((examples, clipped), (weight(3), 1));
+    assert!((loss - LOSS).abs() < 1e-3, "{loss}");
+    let (examples, clipped, loss) = attack();
+    assert!(examples != weight(3) && clipped != 1 && (loss - LOSS).abs() > 1e-3, "{loss}");
 }
 
 /// A server that makes a site fail, and reads why: with the text it learns numbers, with the code it does not.

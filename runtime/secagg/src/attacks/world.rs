@@ -25,6 +25,9 @@ pub(super) struct World {
     pub(super) weights: Vec<u64>,
 }
 
+/// What every site has in its vector: more than the clipping range.
+const CLIPPED: f32 = 9.0;
+
 /// What every site reports as its loss.
 pub(super) const LOSS: f64 = 0.25;
 
@@ -164,7 +167,7 @@ impl World {
         client: MaskInputClient,
         model: ModelDigest,
     ) -> Result<(ConsistencyCheckClient, MaskedInputMessage), Error> {
-        let input = Input { weight: self.weights[site], scalars: &[LOSS], vector: &[0.5] };
+        let input = Input { weight: self.weights[site], scalars: &[LOSS], vector: &[CLIPPED] };
         let id = InputId::of_parts([self.names[site].as_bytes(), &self.session.round().to_be_bytes()]);
         client.mask_input(model, id, &input, &mut ChaCha8Rng::seed_from_u64(0), &mut self.journals[site])
     }

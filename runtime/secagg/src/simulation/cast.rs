@@ -48,7 +48,10 @@ impl Cast {
     /// A client that asks for no more than the plan gives: what a run would refuse is to be measured all the same.
     pub(super) fn client(&self, number: usize) -> Result<Client, Error> {
         let name = self.names.get(number).ok_or(Error::Internal { operation: "simulated client" })?;
-        let policy = ClientPolicy::default().with_min_cohort(2).with_min_security(self.plan.security());
+        let policy = ClientPolicy::default()
+            .with_min_cohort(2)
+            .with_min_security(self.plan.security())
+            .with_allow_refused_plans(true);
         let client = Client::new(name.as_str(), self.plan, policy)?;
         match self.keys.get(number) {
             Some(key) => client.with_identity(Arc::clone(key), Arc::clone(&self.trusted)),

@@ -23,10 +23,9 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use serde::Serialize;
 
-pub(crate) use self::units::Counts;
 pub use self::{
     report::{Phase, Report},
-    units::{Costs, Units},
+    units::Units,
 };
 use crate::{error::Error, plan::Plan};
 

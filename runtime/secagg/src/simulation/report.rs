@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::units::{Costs, Units};
-use crate::error::Stage;
+use super::Units;
+use crate::{
+    cost::{ClientCost, ServerCost},
+    error::Stage,
+};
 
 /// One round: what all clients together used, and the server.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +48,23 @@ pub struct Report {
     pub exact: bool,
     /// What each kind of work takes on this machine, measured between the rounds.
     pub units: Units,
-    /// The least that the session can cost with these units.
-    pub floor: Costs,
+    /// What one client has to do at least.
+    pub client_cost: ClientCost,
+    /// What the server has to do at least, with those who dropped out.
+    pub server_cost: ServerCost,
 }
 
 impl Report {
+    /// The least that one client can take with these units.
+    pub fn client_floor(&self) -> Duration {
+        self.units.client(&self.client_cost)
+    }
+
+    /// The least that the server can take with these units.
+    pub fn server_floor(&self) -> Duration {
+        self.units.server(&self.server_cost)
+    }
+
     /// Of one client that takes part to the end: the sum of the rounds' means.
     pub fn client_cpu(&self) -> Duration {
         self.phases.iter().map(Phase::mean_client_cpu).sum()

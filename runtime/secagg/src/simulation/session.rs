@@ -120,7 +120,8 @@ impl<I: Instruments> Run<'_, I> {
 
         let stage = self.enter(Stage::ConsistencyCheck)?;
         let (mut server, survivors) = ledger.server(stage, || server.announce(model))?;
-        let counts = server.next.counts();
+        let server_cost = server.next.cost();
+        let dropped = server.next.dropped().count();
         let clients = self.staying(clients, stage);
         ledger.broadcast(stage, &survivors, clients.len());
         let clients = self.round(
@@ -143,7 +144,7 @@ impl<I: Instruments> Run<'_, I> {
             |_, client| Ok(((), ledger.client(stage, || client.unmask(&signatures))?)),
             |from, message| server.receive(from, message),
         )?;
-        let aggregate = ledger.server_alone(stage, || server.aggregate())?;
+        let aggregate = ledger.server_alone(stage, || server.aggregate_with(self.simulation.threads))?;
         self.sampler.sample(ledger.instruments)?;
 
         let plain = plain.into_inner().unwrap_or_else(PoisonError::into_inner).decode()?;
@@ -151,11 +152,12 @@ impl<I: Instruments> Run<'_, I> {
         let units = self.sampler.units();
         Ok(Report {
             phases,
-            survivors: counts.survivors,
-            dropped: counts.dropped,
+            survivors: aggregate.survivors().len(),
+            dropped,
             largest_upload_bytes,
             exact: aggregate == plain,
-            floor: units.floor(&counts),
+            client_cost: plan.client_cost(),
+            server_cost,
             units,
         })
     }

@@ -51,7 +51,7 @@ fn the_sum_is_exact_on_every_graph_under_both_securities() {
                 assert!(report.phases.iter().all(|phase| phase.clients >= 18 && phase.upload_bytes > 0));
                 assert!(report.client_cpu() > Duration::ZERO && report.unmask_cpu() > Duration::ZERO);
                 assert!(report.unmask_cpu() < report.server_cpu());
-                assert!(report.floor.client > Duration::ZERO && report.floor.server > Duration::ZERO);
+                assert!(report.client_floor() > Duration::ZERO && report.server_floor() > Duration::ZERO);
             }
         }
     }
@@ -91,18 +91,19 @@ fn the_floor_is_the_sum_of_its_units() {
         addition: unit(100_000),
         reconstruction: unit(1_000_000),
     };
-    let counts = units::Counts {
-        neighbours: 4,
-        members: 9,
-        survivors: 7,
-        dropped: 1,
-        open_pairs: 3,
-        is_signed: false,
-    };
-    let floor = units.floor(&counts);
-    assert_eq!(floor.client, unit(5 + 80 + 200 + 4_000));
-    assert_eq!(floor.server, unit(700_000 + 7 + 33 + 8_000_000));
-    let signed = units.floor(&units::Counts { is_signed: true, ..counts });
-    assert_eq!(signed.client, floor.client + unit(90_000));
-    assert_eq!(signed.server, floor.server);
+    let malicious = Security::Malicious { adversaries: 0.0 };
+    let [curious, signed] = [Security::SemiHonest, malicious]
+        .map(|security| simulation(9, NumShares::default(), 6, security).plan);
+    assert_eq!(units.client(&curious.client_cost()), unit(9 + 160 + 200 + 8_000));
+    assert_eq!(units.client(&signed.client_cost()), unit(9 + 160 + 200 + 8_000 + 90_000));
+    assert_eq!(units.server(&curious.server_cost(1)), unit(800_000 + 16 + 80 + 9_000_000));
+}
+
+/// What the plan expects is what happens, on the complete graph, where nothing is left to chance.
+#[test]
+fn a_session_costs_what_its_plan_says() {
+    let simulation = simulation(12, NumShares::default(), 8, Security::SemiHonest);
+    let report = run(simulation.with_dropouts(0.2, Leaving::BeforeMaskedInput));
+    assert_eq!(report.server_cost, simulation.plan.server_cost(2));
+    assert_eq!(report.largest_upload_bytes, simulation.plan.upload("site-00".len()).total());
 }

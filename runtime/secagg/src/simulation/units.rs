@@ -15,6 +15,7 @@ use ctr::{
 use super::Instruments;
 use crate::{
     commitment::Opening,
+    cost::{ClientCost, ServerCost},
     error::Error,
     identity::{IdentityKey, Signature},
     keys::{PrivateKey, PublicKey},
@@ -44,53 +45,45 @@ pub struct Units {
     pub reconstruction: Duration,
 }
 
-/// How often each kind of work is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Of one client with all neighbours.
-    pub(crate) neighbours: usize,
-    /// N, of those in the roster.
-    pub(crate) members: usize,
-    pub(crate) is_signed: bool,
-    /// Vectors in the sum.
-    pub(crate) survivors: usize,
-    pub(crate) dropped: usize,
-    /// Pairs of a dropped member and a surviving neighbour.
-    pub(crate) open_pairs: usize,
-}
-
-/// Processor time of the two roles.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Costs {
-    /// Of one client.
-    pub client: Duration,
-    /// Of the server.
-    pub server: Duration,
-}
-
 impl Units {
-    /// client = (k + 1) streams + 2k ECDH + 2 sharings + k seals, and N signature checks where messages are signed;
-    /// server = an addition and a stream for each survivor, a stream and an ECDH for each pair of a dropped member and
-    /// a survivor, and a reconstruction for each secret.
-    pub(super) fn floor(&self, counts: &Counts) -> Costs {
-        let times =
-            |unit: Duration, count: usize| unit.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        let k = counts.neighbours;
-        let client = [
-            times(self.stream, k.saturating_add(1)),
-            times(self.agreement, k.saturating_mul(2)),
-            times(self.sharing, 2),
-            times(self.seal, k),
-            times(self.signature_check, if counts.is_signed { counts.members } else { 0 }),
-        ];
-        let server = [
-            times(self.addition, counts.survivors),
-            times(self.stream, counts.survivors),
-            times(self.stream.saturating_add(self.agreement), counts.open_pairs),
-            times(self.reconstruction, counts.survivors.saturating_add(counts.dropped)),
-        ];
-        Costs { client: client.into_iter().sum(), server: server.into_iter().sum() }
+    /// Of one client.
+    pub fn client(&self, cost: &ClientCost) -> Duration {
+        sum(&[
+            (self.stream, cost.mask_streams),
+            (self.agreement, cost.key_agreements),
+            (self.sharing, cost.sharings),
+            (self.seal, cost.seals),
+            (self.signature_check, cost.signature_checks),
+        ])
     }
+
+    /// Of the server.
+    pub fn server(&self, cost: &ServerCost) -> Duration {
+        sum(&[
+            (self.addition, cost.additions),
+            (self.stream, cost.mask_streams),
+            (self.agreement, cost.key_agreements),
+            (self.reconstruction, cost.reconstructions),
+        ])
+    }
+
+    /// Measured for a plan, in about a tenth of a second for a short vector.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system gives no randomness.
+    pub fn measure<I: Instruments>(plan: Plan, instruments: &I) -> Result<Self, Error> {
+        const ROUNDS: usize = 7;
+        let sampler = Sampler::new(plan)?;
+        (0..ROUNDS).try_for_each(|_| sampler.sample(instruments))?;
+        Ok(sampler.units())
+    }
+}
+
+fn sum(parts: &[(Duration, u64)]) -> Duration {
+    let nanos: u128 =
+        parts.iter().map(|(unit, count)| unit.as_nanos().saturating_mul(u128::from(*count))).sum();
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// Measures again and again, because a shared machine is faster at one time than at another; the medians count.
@@ -116,7 +109,7 @@ const BLOCK: usize = 4096;
 impl Sampler {
     pub(super) fn new(plan: Plan) -> Result<Self, Error> {
         let private = PrivateKey::generate()?;
-        let public = PrivateKey::generate()?.encoded_public_key()?.decode("unit")?;
+        let public = PrivateKey::generate()?.encoded_public_key()?.decode("unit", "unit")?;
         let identity = IdentityKey::generate()?;
         let session = Session::new([1; 32], 0);
         let statement = Transcript::new("veilflow/secagg/unit").bytes(&[2; 200]);

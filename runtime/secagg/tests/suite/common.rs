@@ -55,7 +55,7 @@ pub(crate) struct Configuration {
     pub(crate) private: bool,
 }
 
-/// The complete graph and k-regular ones (even and odd k), for a curious and a malicious server, without and with
+/// The complete graph and k-regular ones, for a curious and a malicious server, without and with
 /// colluders, and with differential privacy. Each finishes without any one of its clients.
 pub(crate) const CONFIGURATIONS: [Configuration; 10] = [
     Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None, private: false },
@@ -78,12 +78,11 @@ impl Configuration {
         let parameters = Parameters::new()
             .with_security(security)
             .with_min_cohort(2)
+            .with_colluders(0.0)
+            .with_dropouts(0.0)
             .with_reconstruction_threshold(Threshold::Count(self.threshold));
         let parameters = match self.neighbours {
-            Some(neighbours) => parameters
-                .with_num_shares(NumShares::Count(neighbours))
-                .with_colluders(0.0)
-                .with_dropouts(0.0),
+            Some(neighbours) => parameters.with_num_shares(NumShares::Count(neighbours)),
             None => parameters,
         };
         let privacy = Privacy::new(2.0, 0.5, 1e-5);

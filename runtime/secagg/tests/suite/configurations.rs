@@ -324,12 +324,12 @@ fn a_site_stops_after_as_many_rounds_as_its_policy_says() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_dropouts_give_the_plain_sum_or_a_typed_error(
         configuration in select(CONFIGURATIONS.to_vec()),
-        last in vec(prop_oneof![8 => Just(Last::Unmasks), 1 => select(ALL.to_vec())], 12),
+        last in vec(prop_oneof![8 => Just(Last::Unmasks), 1 => select(ALL.to_vec())], 16),
     ) {
         let mut cohort = configuration.cohort();
         let last = &last[..cohort.names.len()];

@@ -1,9 +1,13 @@
 //! `bench`.
 
+mod here;
 mod secagg;
+
+use std::time::Duration;
 
 use clap::{ArgMatches, Command};
 
+pub(crate) use self::here::Here;
 use crate::console::Console;
 use crate::error::CliError;
 
@@ -22,5 +26,26 @@ pub(super) fn bench(matches: &ArgMatches, console: &mut Console) -> Result<(), C
     match matches.subcommand() {
         Some((_, matches)) => secagg::secagg(matches, console),
         None => Ok(()),
+    }
+}
+
+/// A part of the clients.
+pub(crate) fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..1.0).contains(part));
+    part.ok_or_else(|| "a part is at least 0 and below 1, such as 0.1".to_owned())
+}
+
+/// A time as people read it.
+pub(crate) fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.2} ms", seconds * 1e3) }
+}
+
+/// A size as people read it.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
 }

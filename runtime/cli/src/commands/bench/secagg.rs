@@ -4,12 +4,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum, value_parser};
-use serde::Serialize;
-use veilflow_secagg::simulation::{Instruments, Leaving, Phase, Report, Simulation};
-use veilflow_secagg::{Layout, NumShares, Parameters, Plan, Security, Threshold};
+use veilflow_secagg::simulation::{Leaving, Phase, Report, Simulation};
+use veilflow_secagg::{Layout, NumShares, Parameters, Plan, PlanError, Security, Threshold};
 
+use super::{Here, bytes, part, time};
 use crate::args::DEFAULT_SEED;
-use crate::console::{Console, Log};
+use crate::console::Console;
 use crate::error::CliError;
 use crate::{table, usage};
 
@@ -44,7 +44,7 @@ struct BenchArgs {
     /// When they do: before round 2, or after any of the rounds
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Leave::MaskedInput)]
     leaving: Leave,
-    /// Among how many neighbours each secret is shared: a count or a fraction [default: all, up to 255 clients]
+    /// Among how many neighbours each secret is shared: a count, a fraction, or auto [default: all, above 255 auto]
     #[arg(long, value_name = "K")]
     num_shares: Option<NumShares>,
     /// How many of those must answer: a count or a fraction [default: two thirds, and one more]
@@ -79,11 +79,6 @@ enum Format {
     Json,
 }
 
-fn part(text: &str) -> Result<f64, String> {
-    let part = text.parse().ok().filter(|part| (0.0..1.0).contains(part));
-    part.ok_or_else(|| "a part is at least 0 and below 1, such as 0.1".to_owned())
-}
-
 /// The grammar of `bench secagg`.
 pub(super) fn command(binary: &str) -> Command {
     BenchArgs::augment_args(Command::new("secagg"))
@@ -93,7 +88,10 @@ pub(super) fn command(binary: &str) -> Command {
 
 pub(super) fn secagg(matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
     let args = BenchArgs::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))?;
-    let plan = plan(&args)?;
+    let (plan, refusal) = plan(&args)?;
+    if let Some(refusal) = &refusal {
+        console.log().line(format_args!("a run would refuse these parameters: {refusal}"));
+    }
     let leaving = match args.leaving {
         Leave::MaskedInput => Leaving::BeforeMaskedInput,
         Leave::AnyRound => Leaving::AnyRound,
@@ -102,63 +100,30 @@ pub(super) fn secagg(matches: &ArgMatches, console: &mut Console) -> Result<(), 
         .with_dropouts(args.dropouts, leaving)
         .with_seed(args.seed)
         .with_threads(args.threads);
-    let report = simulation.run(&Here { log: console.log().clone() })?;
+    let report = simulation.run(&Here::telling(console.log().clone()))?;
     let text = match args.output {
         Format::Table => text(&args, &plan, &report),
-        Format::Json => json(&args, &plan, &report),
+        Format::Json => json(&args, &plan, refusal.as_ref(), &report),
     };
     console.print(&text)
 }
 
-fn plan(args: &BenchArgs) -> Result<Plan, CliError> {
-    let parameters = Parameters::new()
+/// The plan, and why a run would refuse it.
+fn plan(args: &BenchArgs) -> Result<(Plan, Option<PlanError>), CliError> {
+    let clients = usize::try_from(args.clients).unwrap_or(usize::MAX);
+    let default = if clients > LARGEST_COMPLETE { NumShares::Auto } else { NumShares::default() };
+    let parameters = Parameters::new();
+    let parameters = parameters
         .with_security(args.security)
-        .with_num_shares(args.num_shares.unwrap_or_default())
+        .with_dropouts(args.dropouts.max(parameters.dropouts()))
+        .with_num_shares(args.num_shares.unwrap_or(default))
         .with_reconstruction_threshold(args.threshold.unwrap_or_default())
         .with_quantization_range(args.quantization_range);
-    let clients = usize::try_from(args.clients).unwrap_or(usize::MAX);
-    Ok(parameters.plan(clients, Layout::new(0, args.params))?)
+    Ok(parameters.plan_unchecked(clients, Layout::new(0, args.params))?)
 }
 
-/// This process's clocks, and CBOR.
-struct Here {
-    log: Log,
-}
-
-impl Instruments for Here {
-    fn thread_cpu(&self) -> Duration {
-        usage::thread_cpu()
-    }
-
-    fn process_cpu(&self) -> Duration {
-        usage::process_cpu()
-    }
-
-    fn wire_bytes<M: Serialize>(&self, message: &M) -> u64 {
-        let mut count = Count(0);
-        // Writing to a counter cannot fail, and the messages have nothing that CBOR lacks.
-        let _ = ciborium::into_writer(message, &mut count);
-        count.0
-    }
-
-    fn entered(&self, phase: &str) {
-        self.log.line(format_args!("{phase} …"));
-    }
-}
-
-/// Counts what is written.
-struct Count(u64);
-
-impl std::io::Write for Count {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0 += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+/// The largest cohort in which everybody can share with everybody.
+const LARGEST_COMPLETE: usize = 255;
 
 fn text(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
     let titles = ["Phase", "Clients", "Client CPU", "Server CPU", "Up per client", "Down per client"];
@@ -182,9 +147,9 @@ fn text(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
     let mut all = last("all", time(client), time(server));
     all[4] = bytes(report.largest_upload_bytes);
     all[5] = bytes(down);
-    let floor = last("floor", time(report.floor.client), time(report.floor.server));
+    let floor = last("floor", time(report.client_floor()), time(report.server_floor()));
     let ratio = |measured, floor| format!("{:.2}", ratio(measured, floor));
-    let ratios = last("ratio", ratio(client, report.floor.client), ratio(server, report.floor.server));
+    let ratios = last("ratio", ratio(client, report.client_floor()), ratio(server, report.server_floor()));
     let rows = report.phases.iter().map(row).chain([all, floor, ratios]);
     let table = table::outline(titles.map(str::to_owned).to_vec(), rows, |column| column > 0);
     let peak = usage::peak_rss_bytes().map_or_else(|| "unknown".to_owned(), bytes);
@@ -208,20 +173,7 @@ fn ratio(measured: Duration, floor: Duration) -> f64 {
     measured.as_secs_f64() / floor.as_secs_f64()
 }
 
-fn time(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.2} ms", seconds * 1e3) }
-}
-
-fn bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-fn json(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
+fn json(args: &BenchArgs, plan: &Plan, refusal: Option<&PlanError>, report: &Report) -> String {
     let seconds = |time: Duration| time.as_secs_f64();
     let phase = |phase: &Phase| {
         serde_json::json!({
@@ -243,19 +195,20 @@ fn json(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
         "num_shares": plan.shares(),
         "threshold": plan.threshold(),
         "entry_bits": plan.entry_bits(),
+        "refused_by_a_run": refusal.map(ToString::to_string),
         "threads": args.threads,
         "seed": args.seed,
         "survivors": report.survivors,
         "dropped": report.dropped,
         "client": {
             "cpu_s": seconds(client),
-            "floor_s": seconds(report.floor.client),
-            "ratio": ratio(client, report.floor.client),
+            "floor_s": seconds(report.client_floor()),
+            "ratio": ratio(client, report.client_floor()),
         },
         "server": {
             "cpu_s": seconds(server),
-            "floor_s": seconds(report.floor.server),
-            "ratio": ratio(server, report.floor.server),
+            "floor_s": seconds(report.server_floor()),
+            "ratio": ratio(server, report.server_floor()),
             "unmask_cpu_s": seconds(report.unmask_cpu()),
         },
         "upload_bytes": report.largest_upload_bytes,

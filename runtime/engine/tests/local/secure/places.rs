@@ -80,6 +80,15 @@ fn a_journal_that_outlasts_a_run_keeps_an_input_from_being_masked_in_a_second_on
 }
 
 #[test]
+fn a_sites_limits_count_over_the_rounds_of_a_run() {
+    let two_rounds = |policy| refusals(runtime(&SITES, 2).policy(policy), &flow());
+    assert_eq!(two_rounds(ClientPolicy::default().with_max_rounds(2)), (true, vec![]));
+    let one = ClientPolicy::default().with_max_rounds(1);
+    assert_eq!(two_rounds(one), (false, vec!["too-many-rounds".to_owned()]));
+    assert_eq!(two_rounds(ClientPolicy::default().with_fixed_cohort(true)), (true, vec![]));
+}
+
+#[test]
 fn two_sites_need_an_explicit_choice_of_both_sides() {
     let pair = SecAgg::new(Parameters::new().with_max_weight(10).with_min_cohort(2));
     let flow = joined(pair, 2);

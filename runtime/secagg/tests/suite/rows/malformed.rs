@@ -61,7 +61,9 @@ fn a_share_from_nobody_in_the_roster_is_refused() {
         let padded =
             tamper(&shares[&cohort.names[0]], |v| v["shares"][stranger] = v["shares"][other].clone());
         let error = clients.remove(&0).unwrap().receive_shares(&padded).unwrap_err();
-        assert_eq!(error, Error::UnknownSender { stage: Stage::ShareKeys, name: stranger.into() });
+        let (stage, from) = (Stage::ShareKeys, "the server".to_owned());
+        assert_eq!(error, Error::StrangerPassedOn { stage, from, name: stranger.into() });
+        assert_eq!(error.culprits(), ["the server"], "not the stranger, who may be innocent");
     }
 }
 

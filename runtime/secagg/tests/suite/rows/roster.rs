@@ -129,7 +129,10 @@ fn row_04_keys_off_the_curve_are_refused_on_receipt() {
     let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
     let bad = tamper(&message, |v| v["masking_key"] = json!(vec![0; 33]));
     let error = server.receive(&cohort.names[0], bad).unwrap_err();
-    assert_eq!(error, Error::InvalidPublicKey { owner: cohort.names[0].clone() });
+    assert_eq!(
+        error,
+        Error::InvalidPublicKey { from: cohort.names[0].clone(), owner: cohort.names[0].clone() }
+    );
     assert_eq!(error.culprits(), [cohort.names[0].as_str()]);
     server.receive(&cohort.names[0], message).unwrap();
 }

@@ -1,0 +1,10 @@
+//! Bytes as a [`ConsistencyCheckMessage`](veilflow_secagg::ConsistencyCheckMessage).
+
+#![no_main]
+
+#[path = "../../tests/fuzz/decoders.rs"]
+mod decoders;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    decoders::decode::<veilflow_secagg::ConsistencyCheckMessage>(bytes);
+});

@@ -1,0 +1,10 @@
+//! Bytes as a [`RosterMessage`](veilflow_secagg::RosterMessage).
+
+#![no_main]
+
+#[path = "../../tests/fuzz/decoders.rs"]
+mod decoders;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    decoders::decode::<veilflow_secagg::RosterMessage>(bytes);
+});

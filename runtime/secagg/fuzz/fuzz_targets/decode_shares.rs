@@ -1,0 +1,10 @@
+//! Bytes as a [`SharesMessage`](veilflow_secagg::SharesMessage).
+
+#![no_main]
+
+#[path = "../../tests/fuzz/decoders.rs"]
+mod decoders;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    decoders::decode::<veilflow_secagg::SharesMessage>(bytes);
+});
