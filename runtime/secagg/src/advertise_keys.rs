@@ -51,6 +51,9 @@ impl Client {
         if plan.is_refused() && !policy.allow_refused_plans() {
             return Err(Error::PlanRefused { client: name });
         }
+        if policy.max_epsilon().is_some() && plan.noise().is_none() {
+            return Err(Error::PrivacyMissing { client: name });
+        }
         if policy.min_security().is_malicious() && !plan.security().is_malicious() {
             return Err(Error::SecurityBelowPolicy {
                 client: name,
@@ -112,6 +115,9 @@ impl Client {
         journal: &mut J,
     ) -> Result<(FreezeRosterClient, AdvertiseKeysMessage), Error> {
         let identity = self.identity()?;
+        if let Some(cost) = self.plan.privacy_cost(1) {
+            journal::check_budget(journal, &self.policy, &cost)?;
+        }
         let fixed = journal::begin(journal, &self.policy, &session)?;
         let (sealing, masking) = (PrivateKey::generate()?, PrivateKey::generate()?);
         #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::{
     error::Error,
     plan::Plan,
+    privacy::PrivacyCost,
     quantize::Quantized,
     words::{Word, Words, either},
 };
@@ -74,6 +75,8 @@ pub struct Aggregate {
     survivors: Vec<String>,
     fixed_point_sum: Words,
     max_error: f64,
+    noise_std: f64,
+    privacy: Option<PrivacyCost>,
 }
 
 impl Aggregate {
@@ -82,7 +85,18 @@ impl Aggregate {
         let decoded = either!(&mut entries, words => decode(plan, words, survivors.len() as u64))?;
         let Decoded { mean, scalars, total_weight, clipped } = decoded;
         let max_error = plan.max_error_of_mean(survivors.len(), total_weight);
-        Ok(Self { mean, scalars, total_weight, clipped, survivors, fixed_point_sum: entries, max_error })
+        let noise_std = plan.noise_std_of_mean(survivors.len());
+        Ok(Self {
+            mean,
+            scalars,
+            total_weight,
+            clipped,
+            survivors,
+            fixed_point_sum: entries,
+            max_error,
+            noise_std,
+            privacy: plan.privacy_cost(1),
+        })
     }
 
     /// The weighted mean of the survivors' vectors.
@@ -95,7 +109,8 @@ impl Aggregate {
         &self.scalars
     }
 
-    /// The sum of the survivors' weights, exact.
+    /// The sum of the survivors' weights, exact; with [`Privacy`](crate::Privacy) their number, because all weigh the
+    /// same.
     pub fn total_weight(&self) -> u64 {
         self.total_weight
     }
@@ -107,12 +122,13 @@ impl Aggregate {
 
     /// How many of the survivors' values lay outside the clipping range, all together. Each survivor counts up to the
     /// largest quantized value, [`quantization_range`](crate::Parameters::with_quantization_range) − 1 or − 2, so this
-    /// can be too few where more than that many entries were clipped.
+    /// can be too few where more than that many entries were clipped. With [`Privacy`](crate::Privacy) nothing is
+    /// counted, and this is 0.
     pub fn clipped(&self) -> u64 {
         self.clipped
     }
 
-    /// The sum as it was before decoding, `[weight, clipped, scalars…, vector…]`.
+    /// The sum as it was before decoding, `[weight, clipped, scalars…, vector…]`, modulo [`Plan::modulus`].
     pub fn fixed_point_sum(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
         self.fixed_point_sum.iter()
     }
@@ -120,6 +136,16 @@ impl Aggregate {
     /// How far a mean can be from the exact one, per entry: [`Plan::max_error_of_mean`] for these survivors.
     pub fn max_error(&self) -> f64 {
         self.max_error
+    }
+
+    /// The standard deviation of the noise in each entry of the mean; 0 without [`Privacy`](crate::Privacy).
+    pub fn noise_std(&self) -> f64 {
+        self.noise_std
+    }
+
+    /// What this session cost each participant in privacy; `None` where the plan has none.
+    pub fn privacy(&self) -> Option<PrivacyCost> {
+        self.privacy
     }
 }
 
@@ -137,12 +163,20 @@ fn decode<W: Word>(plan: &Plan, entries: &mut [W], clients: u64) -> Result<Decod
     }
     let mask = plan.entry_mask();
     entries.iter_mut().for_each(|entry| *entry = *entry & mask);
-    let max_weight = clients.saturating_mul(plan.parameters().max_weight());
+    let max_weight = clients.saturating_mul(plan.largest_counted_weight());
     let max_value = clients.saturating_mul(plan.largest_value());
-    // A sum outside these bounds is noise, and noise must not become a model.
-    for (entry, got) in entries.iter().enumerate() {
-        let got: u64 = (*got).into();
-        let (min, max) = if entry == 0 { (clients, max_weight) } else { (0, max_value) };
+    let max_clipped = if plan.noise().is_some() { 0 } else { max_value };
+    // Noise takes a sum below zero, so sums are counted from its tail.
+    let tail = plan.noise_tail();
+    let from_tail = |entry: &W| entry.plus(W::truncate(tail)) & mask;
+    let max_noisy = max_value.saturating_add(tail.saturating_mul(2));
+    // A sum outside these bounds is no sum, and must not become a model.
+    for (entry, sum) in entries.iter().enumerate() {
+        let (min, max, got): (u64, u64, u64) = match entry {
+            0 => (clients, max_weight, (*sum).into()),
+            1 => (0, max_clipped, (*sum).into()),
+            _ => (0, max_noisy, from_tail(sum).into()),
+        };
         if got < min || got > max {
             return Err(Error::ImplausibleSum { entry, min, max, got });
         }
@@ -150,9 +184,9 @@ fn decode<W: Word>(plan: &Plan, entries: &mut [W], clients: u64) -> Result<Decod
     let (counts, values) = entries.split_first_chunk::<2>().ok_or(Error::NothingToDecode)?;
     let [total_weight, clipped] = counts.map(Into::into);
     let (scalars, vector) = values.split_at_checked(plan.layout().scalars()).ok_or(Error::NothingToDecode)?;
-    let offset = clients.saturating_mul(plan.half());
-    let unit = plan.quantization_step() * plan.parameters().max_weight() as f64 / total_weight as f64;
-    let value = |entry: &W| entry.difference(offset) * unit;
+    let offset = clients.saturating_mul(plan.half()).saturating_add(tail);
+    let unit = plan.quantization_step() * plan.largest_counted_weight() as f64 / total_weight as f64;
+    let value = |entry: &W| from_tail(entry).difference(offset) * unit;
     Ok(Decoded {
         mean: vector.iter().map(|entry| value(entry) as f32).collect(),
         scalars: scalars.iter().map(value).collect(),

@@ -73,6 +73,22 @@ impl Site {
             self.plan.min_cohort().max(self.policy.min_cohort()).max(self.colluders.saturating_add(2));
         check_size(stage, present, self.plan.threshold(), minimum, missing)
     }
+
+    /// Whether so many survivors add as much noise as the plan promises, by this site's own count of those whose noise
+    /// may be known. By the plan's count the smallest set of survivors does.
+    pub(crate) fn check_noise<'a>(
+        &self,
+        stage: Stage,
+        got: usize,
+        missing: impl Iterator<Item = &'a String>,
+    ) -> Result<(), Error> {
+        let Some(noise) = self.plan.noise() else { return Ok(()) };
+        let minimum = noise.sources().saturating_add(noise.colluders().max(self.colluders));
+        if got < minimum {
+            return Err(Error::TooLittleNoise { stage, minimum, got, missing: missing.cloned().collect() });
+        }
+        Ok(())
+    }
 }
 
 /// Whether enough of those who hold shares of one member's secrets are present. On the complete graph they are the

@@ -61,8 +61,9 @@ impl ConsistencyCheckClient {
     ///
     /// # Errors
     ///
-    /// When this client is not a survivor, when somebody unknown is one, when too few are left, or when the policy
-    /// refuses the sum for what it tells together with an earlier one.
+    /// When this client is not a survivor, when somebody unknown is one, when too few are left, also for the noise that the
+    /// plan promises ([`TooLittleNoise`](Error::TooLittleNoise)), or when the policy refuses the sum for what it tells
+    /// together with an earlier one.
     pub fn check_consistency<J: InputJournal + ?Sized>(
         self,
         message: &SurvivorsMessage,
@@ -79,8 +80,9 @@ impl ConsistencyCheckClient {
             return Err(Error::SurvivorsNotInCohort { names: strangers });
         }
         let neighbours: Vec<&String> = held.neighbours(&roster).map(|(entry, _)| &entry.name).collect();
-        let dropped = held.iter(&roster).map(|(name, _)| name).filter(|name| !survivors.contains(*name));
-        site.check_size(Stage::MaskedInput, survivors.len(), dropped)?;
+        let dropped = || held.iter(&roster).map(|(name, _)| name).filter(|name| !survivors.contains(*name));
+        site.check_size(Stage::MaskedInput, survivors.len(), dropped())?;
+        site.check_noise(Stage::MaskedInput, survivors.len(), dropped())?;
         check_holders(Stage::MaskedInput, &site.plan, neighbours.into_iter(), |name| {
             survivors.contains(name)
         })?;

@@ -75,6 +75,43 @@ pub enum Error {
         /// Who did not take part.
         missing: Vec<String>,
     },
+    /// Enough for the threshold and the cohort, too few to add the noise that the plan promises.
+    #[error(
+        "{stage}: {got} participants add noise, and for the privacy that the plan promises it takes {minimum}, with \
+         those whose noise may be known; missing: {}. Wait for more participants, or plan with a smaller min-cohort, \
+         where each adds more noise", list(.missing)
+    )]
+    TooLittleNoise {
+        /// The round that fell short.
+        stage: Stage,
+        /// How many it takes.
+        minimum: usize,
+        /// How many there are.
+        got: usize,
+        /// Who did not take part.
+        missing: Vec<String>,
+    },
+    /// This site takes part under differential privacy only.
+    #[error(
+        "{client}: the plan has no differential privacy, and this site's policy asks for it (max-epsilon)"
+    )]
+    PrivacyMissing {
+        /// The site.
+        client: String,
+    },
+    /// This site has spent what its policy allows.
+    #[error(
+        "this session would bring what this site has spent to ε = {epsilon:.3} at δ = {delta:e}, and its policy allows \
+         {max}; plan with more noise, or raise max-epsilon at the site"
+    )]
+    PrivacyBudgetSpent {
+        /// The site's policy.
+        max: f64,
+        /// With this session.
+        epsilon: f64,
+        /// The plan's.
+        delta: f64,
+    },
     /// The plan's threshold is below what this site accepts.
     #[error("{client}: the plan's threshold is {got}, and this site's policy asks for at least {minimum}")]
     ThresholdBelowPolicy {
@@ -505,6 +542,9 @@ impl Error {
             Self::WrongReveal { .. } => "wrong-reveal",
             Self::TooManyWithheld { .. } => "too-many-withheld",
             Self::TooFewSignatures { .. } => "too-few-signatures",
+            Self::TooLittleNoise { .. } => "too-little-noise",
+            Self::PrivacyMissing { .. } => "privacy-missing",
+            Self::PrivacyBudgetSpent { .. } => "privacy-budget-spent",
             Self::InvalidName { .. } => "invalid-name",
             Self::WrongInvitation { .. } => "wrong-invitation",
             Self::UnknownSender { .. } => "unknown-sender",
@@ -563,6 +603,9 @@ impl Error {
             Self::WrongMaskingKey { client } | Self::WrongSeed { client } => vec![client],
             Self::BelowThreshold { .. }
             | Self::CohortTooSmall { .. }
+            | Self::TooLittleNoise { .. }
+            | Self::PrivacyMissing { .. }
+            | Self::PrivacyBudgetSpent { .. }
             | Self::ThresholdBelowPolicy { .. }
             | Self::PlanRefused { .. }
             | Self::SecurityBelowPolicy { .. }

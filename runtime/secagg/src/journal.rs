@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     known_cohorts::KnownCohort,
     policy::ClientPolicy,
+    privacy::{PrivacyAccountant, PrivacyCost},
     session::Session,
 };
 
@@ -40,6 +41,12 @@ pub trait InputJournal {
 
     /// The cohorts on record, the first one first.
     fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>>;
+
+    /// What this site has spent in privacy.
+    fn spent(&mut self) -> io::Result<PrivacyAccountant>;
+
+    /// Adds what `session` costs. It is called before the masked input exists, whether the session ends well or not.
+    fn charge(&mut self, session: &Session, cost: &PrivacyCost) -> io::Result<()>;
 }
 
 /// A journal that lasts as long as the process: for tests, simulation, and sites that never restart within a run.
@@ -49,12 +56,18 @@ pub struct MemoryJournal {
     masked: BTreeMap<InputId, Vec<Session>>,
     sessions: BTreeSet<Session>,
     cohorts: Vec<KnownCohort>,
+    spent: PrivacyAccountant,
 }
 
 impl MemoryJournal {
     /// An empty journal.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What this site has spent in privacy: every session in which it sent a masked input.
+    pub fn privacy(&self) -> &PrivacyAccountant {
+        &self.spent
     }
 }
 
@@ -90,6 +103,15 @@ impl InputJournal for MemoryJournal {
 
     fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
         Ok(self.cohorts.clone())
+    }
+
+    fn spent(&mut self) -> io::Result<PrivacyAccountant> {
+        Ok(self.spent)
+    }
+
+    fn charge(&mut self, _session: &Session, cost: &PrivacyCost) -> io::Result<()> {
+        self.spent.charge(cost);
+        Ok(())
     }
 }
 
@@ -137,6 +159,30 @@ pub(crate) fn record<J: InputJournal + ?Sized>(
     }
 }
 
+/// Whether the site's budget has room for one more session of this cost.
+pub(crate) fn check_budget<J: InputJournal + ?Sized>(
+    journal: &mut J,
+    policy: &ClientPolicy,
+    cost: &PrivacyCost,
+) -> Result<(), Error> {
+    let mut total = journal.spent().map_err(unavailable)?;
+    total.charge(cost);
+    let (epsilon, delta) = (total.total(cost.delta()).epsilon(), cost.delta());
+    match policy.max_epsilon() {
+        Some(max) if epsilon > max => Err(Error::PrivacyBudgetSpent { max, epsilon, delta }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes note of what a masked input costs.
+pub(crate) fn charge<J: InputJournal + ?Sized>(
+    journal: &mut J,
+    session: &Session,
+    cost: &PrivacyCost,
+) -> Result<(), Error> {
+    journal.charge(session, cost).map_err(unavailable)
+}
+
 pub(crate) fn unavailable(error: io::Error) -> Error {
     Error::JournalUnavailable { kind: error.kind() }
 }
@@ -178,6 +224,24 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_is_for_all_sessions_together() {
+        let (mut journal, session) = (MemoryJournal::new(), Session::new(SESSION, 1));
+        let cost = PrivacyCost::new(0.005, 1e-6);
+        // ε of 0.005 is 0.43, of 0.01 0.62, and of 0.015 0.76.
+        let policy = ClientPolicy::default().with_max_epsilon(0.7);
+        for _ in 0..2 {
+            check_budget(&mut journal, &policy, &cost).unwrap();
+            charge(&mut journal, &session, &cost).unwrap();
+        }
+        let error = check_budget(&mut journal, &policy, &cost).unwrap_err();
+        let Error::PrivacyBudgetSpent { max, epsilon, delta } = error else { panic!("{error}") };
+        assert_eq!((max, delta), (0.7, 1e-6));
+        assert!(epsilon > 0.7 && epsilon < 0.8, "{epsilon}");
+        assert_eq!((journal.privacy().sessions(), journal.privacy().rho()), (2, 0.01));
+        check_budget(&mut journal, &ClientPolicy::default(), &cost).unwrap();
+    }
+
+    #[test]
     fn row_06_without_a_working_journal_nothing_is_masked() {
         struct Broken;
         impl InputJournal for Broken {
@@ -196,12 +260,21 @@ mod tests {
             fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
                 Err(io::ErrorKind::StorageFull.into())
             }
+            fn spent(&mut self) -> io::Result<PrivacyAccountant> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn charge(&mut self, _: &Session, _: &PrivacyCost) -> io::Result<()> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
         }
         let (session, policy) = (Session::new(SESSION, 1), ClientPolicy::default());
         let error = Error::JournalUnavailable { kind: io::ErrorKind::StorageFull };
         assert_eq!(begin(&mut Broken, &policy, &session), Err(error.clone()));
         let input = InputId::from_bytes([0; 32]);
-        assert_eq!(record(&mut Broken, &policy, &input, &session), Err(error));
+        assert_eq!(record(&mut Broken, &policy, &input, &session), Err(error.clone()));
+        let cost = PrivacyCost::new(0.0, 1e-6);
+        assert_eq!(check_budget(&mut Broken, &policy, &cost), Err(error.clone()));
+        assert_eq!(charge(&mut Broken, &session, &cost), Err(error));
     }
 
     /// A server that names its sessions anew gets no more of them.

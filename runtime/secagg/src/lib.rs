@@ -32,7 +32,12 @@
 //!
 //! Keys, seeds and shares come from the operating system's generator only. The random generator that
 //! [`mask_input`](MaskInputClient::mask_input) takes rounds numbers and protects nothing, so a run can be repeated
-//! from its seed; the secure sum equals the plain one ([`FixedPointSum`]) of the same survivors bit for bit.
+//! from its seed; the secure sum equals the plain one ([`FixedPointSum`]) of the same survivors bit for bit, but for
+//! the noise where there is any.
+//!
+//! With [`Privacy`] each client clips its input and adds its share of discrete Gaussian noise before it masks, so that
+//! what the sum tells about one client is bounded too, for the server and for whoever sees the sum later. The plan tells
+//! the cost in (ε, δ) in advance ([`Plan::privacy_cost`]), and each site's journal adds up what it has spent.
 //!
 //! # What it defends against
 //!
@@ -211,6 +216,7 @@ mod parallel;
 mod parameters;
 mod plan;
 mod policy;
+mod privacy;
 mod quantize;
 mod random;
 mod receive_shares;
@@ -249,6 +255,7 @@ pub use masked_input::{MaskInputClient, MaskedInputMessage, MaskedInputServer};
 pub use parameters::{NumShares, Parameters, Threshold};
 pub use plan::{Layout, Plan, PlanError};
 pub use policy::ClientPolicy;
+pub use privacy::{Privacy, PrivacyAccountant, PrivacyCost};
 pub use quantize::{Input, InputError, Quantized};
 pub use receive_shares::ReceiveSharesClient;
 pub use roster::{RosterEntry, RosterMessage};

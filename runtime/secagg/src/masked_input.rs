@@ -56,13 +56,16 @@ redacted_debug!(MaskInputClient, site.session);
 
 impl MaskInputClient {
     /// Quantizes and masks the input. Before the message exists, the journal holds that `input_id` was masked in this
-    /// session (`SECURITY.md`, row 6).
+    /// session (`SECURITY.md`, row 6), and what that costs in privacy: whatever becomes of the session, the server may
+    /// see the sum.
     ///
-    /// `model` is what this client was given to train on, `rng` rounds and protects nothing.
+    /// `model` is what this client was given to train on, `rng` rounds and protects nothing. Noise that the plan asks for
+    /// comes from the operating system's generator.
     ///
     /// # Errors
     ///
     /// [`InputAlreadyMasked`](Error::InputAlreadyMasked) when the journal knows the input;
+    /// [`PrivacyBudgetSpent`](Error::PrivacyBudgetSpent) when the site's policy leaves no room for it;
     /// [`Input`](Error::Input) when the plan does not allow it.
     pub fn mask_input<R: Rng + ?Sized, J: InputJournal + ?Sized>(
         self,
@@ -73,8 +76,16 @@ impl MaskInputClient {
         journal: &mut J,
     ) -> Result<(ConsistencyCheckClient, MaskedInputMessage), Error> {
         let Self { site, masking, roster, seed, own_seed_share, held } = self;
-        let quantized = site.plan.quantize(input, rng)?;
+        let mut quantized = site.plan.quantize(input, rng)?;
+        let cost = site.plan.privacy_cost(1);
+        if let Some(cost) = &cost {
+            journal::check_budget(journal, &site.policy, cost)?;
+        }
         journal::record(journal, &site.policy, &input_id, &site.session)?;
+        if let Some(cost) = &cost {
+            journal::charge(journal, &site.session, cost)?;
+        }
+        quantized.add_noise()?;
 
         // Zeroizing until every mask is on: an error on the way must not leave a half-masked copy behind.
         let mut entries = Zeroizing::new(quantized.into_entries());

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::sharing::{NumShares, Threshold};
 use crate::{
     plan::{Layout, MAX_QUANTIZATION_RANGE, Plan, PlanError},
+    privacy::{Privacy, largest_range_with_noise},
     security::Security,
     transcript::{Transcript, domain},
 };
@@ -36,6 +37,8 @@ pub struct Parameters {
     #[serde(with = "modulus")]
     modulus_range: u128,
     min_cohort: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    privacy: Option<Privacy>,
 }
 
 const COLLUDERS: f64 = 0.05;
@@ -63,6 +66,7 @@ impl Default for Parameters {
             quantization_range: 1 << 22,
             modulus_range: 1 << 32,
             min_cohort: 3,
+            privacy: None,
         }
     }
 }
@@ -152,6 +156,13 @@ impl Parameters {
         self
     }
 
+    /// Differential privacy of each participant's input; default none.
+    #[must_use]
+    pub fn with_privacy(mut self, privacy: Privacy) -> Self {
+        self.privacy = Some(privacy);
+        self
+    }
+
     /// See [`with_security`](Self::with_security).
     pub fn security(&self) -> Security {
         self.security
@@ -211,9 +222,31 @@ impl Parameters {
         self.min_cohort
     }
 
-    /// The largest `quantization_range` for so many clients under this `modulus_range`.
+    /// See [`with_privacy`](Self::with_privacy).
+    pub fn privacy(&self) -> Option<Privacy> {
+        self.privacy
+    }
+
+    /// The largest size of a value that is summed: `clipping_range`, or with [`Privacy`] its norm, if that is smaller.
+    pub(crate) fn value_range(&self) -> f64 {
+        self.privacy.map_or(self.clipping_range, |privacy| self.clipping_range.min(privacy.norm()))
+    }
+
+    /// The largest `quantization_range` for so many clients under this `modulus_range`. With [`Privacy`] it leaves
+    /// room for the noise of any layout and any number of dropouts.
     pub fn largest_quantization_range(&self, clients: usize) -> u64 {
-        self.largest_number_of_values(clients).min(MAX_QUANTIZATION_RANGE)
+        let largest = self.largest_number_of_values(clients).min(MAX_QUANTIZATION_RANGE);
+        match self.privacy {
+            Some(privacy) => {
+                let norm = privacy.norm() / self.value_range();
+                largest.min(largest_range_with_noise(
+                    privacy.noise_multiplier() * norm,
+                    clients,
+                    self.modulus_range,
+                ))
+            }
+            None => largest,
+        }
     }
 
     /// The largest `max_weight` for so many clients under this `modulus_range`.
@@ -243,7 +276,7 @@ impl Parameters {
             Security::SemiHonest => ("semi-honest", 0),
             Security::Malicious { adversaries } => ("malicious", adversaries.to_bits()),
         };
-        Transcript::new(domain!("parameters"))
+        let transcript = Transcript::new(domain!("parameters"))
             .text(security)
             .int(adversaries)
             .text(kind)
@@ -256,8 +289,11 @@ impl Parameters {
             .int(self.clipping_range.to_bits())
             .int(self.quantization_range)
             .bytes(&self.modulus_range.to_be_bytes())
-            .int(self.min_cohort as u64)
-            .hash()
+            .int(self.min_cohort as u64);
+        match &self.privacy {
+            Some(privacy) => privacy.write_to(transcript).hash(),
+            None => transcript.hash(),
+        }
     }
 
     /// Checks everything for up to `clients` participants and inputs of this layout.

@@ -14,6 +14,7 @@ use crate::{
     entries::packed_bytes,
     graph::degree,
     parameters::{NumShares, Parameters, Threshold},
+    privacy::{Noise, Privacy, PrivacyCost, Setting},
     quantize::{Input, InputError, Quantized, quantize},
     security::{Security, majority, part},
     transcript::{Transcript, domain},
@@ -85,6 +86,7 @@ pub struct Plan {
     half: u64,
     /// b: the modulus is 2ᵇ.
     bits: u32,
+    noise: Option<Noise>,
     /// Made for a benchmark from parameters that a run refuses.
     refused: bool,
 }
@@ -104,12 +106,34 @@ impl Plan {
             return Err(PlanError::TooFewClients { min_cohort: parameters.min_cohort(), got: clients });
         }
         let (shares, threshold) = shares_and_threshold(&parameters, clients)?;
-        let bits = entry_bits(&parameters, clients)?;
         let entries = layout.entries().ok_or(PlanError::LayoutTooLarge { layout })?;
-        let refused = false;
-        let plan = Self { parameters, clients, shares, threshold, layout, entries, half, bits, refused };
+        let (bits, noise, refused) = (0, None, false);
+        let plan =
+            Self { parameters, clients, shares, threshold, layout, entries, half, bits, noise, refused };
+        let noise = parameters.privacy().map(|privacy| plan.calibrate(&privacy)).transpose()?;
+        let bits = match &noise {
+            Some(noise) => noisy_entry_bits(&parameters, clients, noise)?,
+            None => entry_bits(&parameters, clients)?,
+        };
+        let plan = Self { bits, noise, ..plan };
         let refusal = plan.check_adversaries().err();
         Ok((Self { refused: refusal.is_some(), ..plan }, refusal))
+    }
+
+    /// How much noise each participant adds.
+    fn calibrate(&self, privacy: &Privacy) -> Result<Noise, PlanError> {
+        privacy.check()?;
+        // Nobody has to count on a cohort below the threshold. Among neighbours the threshold says nothing about it.
+        let min_survivors = if self.is_complete() { self.threshold } else { 0 }.max(self.min_cohort());
+        let setting = Setting {
+            norm_in_steps: privacy.norm() / self.parameters.value_range() * self.half as f64,
+            entries: self.entries.saturating_sub(LEADING),
+            quantization_range: self.parameters.quantization_range(),
+            min_survivors,
+            // Who receives the result knows its own noise.
+            colluders: self.colluders().max(1),
+        };
+        Noise::new(privacy, &setting)
     }
 
     /// Whether this is a plan for a benchmark that a run refuses: [`Parameters::plan_unchecked`].
@@ -211,6 +235,37 @@ impl Plan {
         self.parameters.min_cohort().max(self.colluders().saturating_add(2))
     }
 
+    /// What so many sessions cost one participant in privacy; `None` where the parameters ask for none.
+    pub fn privacy_cost(&self, sessions: u64) -> Option<PrivacyCost> {
+        self.noise.map(|noise| noise.cost().times(sessions))
+    }
+
+    /// The standard deviation of the noise in each entry of the mean of so many survivors; 0 without
+    /// [`Privacy`].
+    pub fn noise_std_of_mean(&self, clients: usize) -> f64 {
+        let sigma = self.noise.map_or(0.0, |noise| noise.sigma_of_sum(clients));
+        sigma * self.quantization_step() / clients.max(1) as f64
+    }
+
+    pub(crate) fn noise(&self) -> Option<&Noise> {
+        self.noise.as_ref()
+    }
+
+    /// How far the noise of all clients takes an entry of the sum at most, but for a probability of 2⁻⁴⁰.
+    pub(crate) fn noise_tail(&self) -> u64 {
+        self.noise.map_or(0, |noise| noise.tail(self.clients))
+    }
+
+    /// The weight as it is counted: with privacy every participant counts the same.
+    pub(crate) fn counted_weight(&self, weight: u64) -> u64 {
+        if self.noise.is_some() { 1 } else { weight }
+    }
+
+    /// The largest [`counted_weight`](Self::counted_weight).
+    pub(crate) fn largest_counted_weight(&self) -> u64 {
+        self.counted_weight(self.parameters.max_weight())
+    }
+
     /// The shape of each input.
     pub fn layout(&self) -> Layout {
         self.layout
@@ -222,7 +277,8 @@ impl Plan {
     }
 
     /// b = ⌈log₂(N·R)⌉: an entry's bits, in the modulus and on the wire. N is the number of clients, R the larger of
-    /// `quantization_range` and `max_weight + 1`. At most 64.
+    /// `quantization_range` and `max_weight + 1`. With [`Privacy`] twice the tail of the noise is added
+    /// to N·R. At most 64.
     pub fn entry_bits(&self) -> u32 {
         self.bits
     }
@@ -250,9 +306,10 @@ impl Plan {
     }
 
     /// The distance of two neighbouring quantized values, for a client of the largest weight. A client of weight `w`
-    /// is rounded to multiples of `quantization_step · max_weight / w`.
+    /// is rounded to multiples of `quantization_step · max_weight / w`. With [`Privacy`] every client
+    /// counts as one of the largest weight.
     pub fn quantization_step(&self) -> f64 {
-        self.parameters.clipping_range() / self.half as f64
+        self.parameters.value_range() / self.half as f64
     }
 
     /// A bound of |secure mean − exact weighted mean of the clipped values|, per entry, when `clients` survivors have
@@ -263,10 +320,16 @@ impl Plan {
     /// a result of type `f32` cannot hold, and the rounding of the `f64` arithmetic: a step more at the largest
     /// quantization range, nothing to speak of below 2⁴⁰. With all clients at `max_weight` it is one step. It says
     /// nothing about values outside the clipping range.
+    ///
+    /// With [`Privacy`] the exact mean is that of the inputs clipped to their norm, all of one weight,
+    /// and the noise adds what it exceeds in some entry with probability 2⁻⁴⁰: some nine times
+    /// [`noise_std_of_mean`](Self::noise_std_of_mean).
     pub fn max_error_of_mean(&self, clients: usize, total_weight: u64) -> f64 {
-        let clipping = self.parameters.clipping_range();
-        let rounding = clients as f64 * self.quantization_step() * self.parameters.max_weight() as f64
-            / total_weight.max(1) as f64;
+        let clipping = self.parameters.value_range();
+        let unit =
+            self.quantization_step() * self.largest_counted_weight() as f64 / total_weight.max(1) as f64;
+        let tail = self.noise.map_or(0, |noise| noise.tail(clients));
+        let rounding = (clients as f64 + tail as f64) * unit;
         // A scaled value of at most `half` steps went through six operations that round to a part in 2⁵³.
         let scaling = self.half as f64 / (1_u64 << 50) as f64;
         rounding * (1.0 + 1e-9 + scaling) + clipping * f64::from(f32::EPSILON)
@@ -275,7 +338,8 @@ impl Plan {
     /// Turns an input into the integers that are summed. `rng` rounds, and protects nothing: seed it from the run.
     ///
     /// This is the first half of the plain path, which a secure sum equals bit for bit; a client's
-    /// [`mask_input`](crate::MaskInputClient::mask_input) calls it too.
+    /// [`mask_input`](crate::MaskInputClient::mask_input) calls it too. With [`Privacy`] that adds noise
+    /// to what this returns, from the operating system's generator; here there is none.
     pub fn quantize<R: Rng + ?Sized>(&self, input: &Input<'_>, rng: &mut R) -> Result<Quantized, InputError> {
         quantize(self, input, rng)
     }
@@ -393,4 +457,22 @@ fn entry_bits(parameters: &Parameters, clients: usize) -> Result<u32, PlanError>
     }
     // A sum above the ceiling wraps around: only where the refusal is left out for a test.
     Ok(sums.next_power_of_two().trailing_zeros().min(modulus.trailing_zeros()))
+}
+
+/// The same with the noise on both sides of the sum. No weight is larger than 1.
+fn noisy_entry_bits(parameters: &Parameters, clients: usize, noise: &Noise) -> Result<u32, PlanError> {
+    let (range, modulus) = (parameters.quantization_range(), parameters.modulus_range());
+    let tails = u128::from(noise.tail(clients)).saturating_mul(2);
+    let needed = u128::from(range).saturating_mul(clients as u128).saturating_add(tails);
+    if needed > modulus {
+        // All of it moves with the range, but for what is rounded up.
+        let largest = (modulus as f64 / needed as f64 * range as f64 * (1.0 - 1e-9)).floor() as u64;
+        return Err(PlanError::NoiseOverflow {
+            clients,
+            needed,
+            modulus,
+            largest: largest.saturating_sub(4),
+        });
+    }
+    Ok(needed.next_power_of_two().trailing_zeros())
 }

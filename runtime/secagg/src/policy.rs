@@ -12,13 +12,15 @@ pub struct ClientPolicy {
     min_threshold: usize,
     min_security: Security,
     allow_remasking: bool,
-    /// Not in any file: no deployment has a use for it.
-    #[serde(skip)]
-    allow_refused_plans: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_epsilon: Option<f64>,
     min_cohort_difference: usize,
     fixed_cohort: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_rounds: Option<u64>,
+    /// Not in any file: no deployment has a use for it.
+    #[serde(skip)]
+    allow_refused_plans: bool,
 }
 
 impl Default for ClientPolicy {
@@ -31,10 +33,11 @@ impl Default for ClientPolicy {
             min_threshold: 2,
             min_security: Security::default(),
             allow_remasking: false,
-            allow_refused_plans: false,
+            max_epsilon: None,
             min_cohort_difference: 0,
             fixed_cohort: false,
             max_rounds: None,
+            allow_refused_plans: false,
         }
     }
 }
@@ -71,11 +74,11 @@ impl ClientPolicy {
         self
     }
 
-    /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
-    /// nobody. For benchmarks, on data that is no secret.
+    /// What this site spends in privacy at most, in all sessions of its journal together: ε at the δ of the plan. With
+    /// it the site takes part in sessions with [`Privacy`](crate::Privacy) only.
     #[must_use]
-    pub fn with_allow_refused_plans(mut self, allow: bool) -> Self {
-        self.allow_refused_plans = allow;
+    pub fn with_max_epsilon(mut self, max_epsilon: f64) -> Self {
+        self.max_epsilon = Some(max_epsilon);
         self
     }
 
@@ -107,6 +110,14 @@ impl ClientPolicy {
         self
     }
 
+    /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
+    /// nobody. For benchmarks, on data that is no secret.
+    #[must_use]
+    pub fn with_allow_refused_plans(mut self, allow: bool) -> Self {
+        self.allow_refused_plans = allow;
+        self
+    }
+
     /// See [`with_min_cohort`](Self::with_min_cohort).
     pub fn min_cohort(&self) -> usize {
         self.min_cohort
@@ -130,6 +141,11 @@ impl ClientPolicy {
     /// See [`with_allow_refused_plans`](Self::with_allow_refused_plans).
     pub fn allow_refused_plans(&self) -> bool {
         self.allow_refused_plans
+    }
+
+    /// See [`with_max_epsilon`](Self::with_max_epsilon).
+    pub fn max_epsilon(&self) -> Option<f64> {
+        self.max_epsilon
     }
 
     /// See [`with_min_cohort_difference`](Self::with_min_cohort_difference).

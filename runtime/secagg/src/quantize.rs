@@ -22,8 +22,12 @@
 //! ¼: what a client's number loses there it lost when it was scaled, and
 //! [`max_error_of_mean`](crate::Plan::max_error_of_mean) counts it.
 //!
+//! With differential privacy a vector is clipped to a norm too, and rounded again where that made it too long: `norm.rs`.
+//!
 //! Each operation is one that IEEE 754 fixes, on `f64` and in a fixed order, so all machines agree. Everything is a
 //! loop without a branch over a block of values and of random words, so that compilers vectorise it.
+
+mod norm;
 
 use std::fmt;
 
@@ -31,9 +35,12 @@ use rand::Rng;
 use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
+use self::norm::round_within_norm;
 use crate::{
     defences::{Defence, stands},
+    error::Error,
     plan::Plan,
+    privacy::NoiseSource,
     words::{Word, Words},
 };
 
@@ -79,6 +86,14 @@ impl Quantized {
 
     pub(crate) fn entries(&self) -> &Words {
         &self.entries
+    }
+
+    /// Adds this client's noise, if the plan asks for any. It comes from the operating system, not from a run's seed.
+    pub(crate) fn add_noise(&mut self) -> Result<(), Error> {
+        match self.plan.noise() {
+            Some(noise) => noise.add_to(&mut self.entries, &mut NoiseSource::from_system()?),
+            None => Ok(()),
+        }
     }
 
     /// Hands the entries over to be masked in place, so that no plain copy stays behind.
@@ -171,20 +186,29 @@ pub(crate) fn quantize<R: Rng + ?Sized>(
 
 /// `[weight, clipped, scalars…, vector…]`, and how many were clipped.
 fn to_words<W: RoundedWord, R: Rng + ?Sized>(plan: &Plan, input: &Input<'_>, rng: &mut R) -> (Words, usize) {
-    let scale = Scale::<W>::new(plan, input.weight);
+    let mut scale = Scale::<W>::new(plan, input.weight);
     let mut entries = Zeroizing::new(Vec::with_capacity(plan.entries()));
-    entries.extend([W::truncate(input.weight), W::default()]);
-    let clipped = round_all(&scale, input.scalars, rng, &mut entries).saturating_add(round_all(
-        &scale,
-        input.vector,
-        rng,
-        &mut entries,
-    ));
-    if let Some(entry) = entries.get_mut(1) {
+    entries.extend([W::truncate(plan.counted_weight(input.weight)), W::default()]);
+    let clipped = match plan.noise() {
+        Some(noise) => round_within_norm(&mut scale, noise, input, rng, &mut entries),
+        None => round_input(&scale, input, rng, &mut entries),
+    };
+    if let Some(entry) = entries.get_mut(1).filter(|_| plan.noise().is_none()) {
         // As large as a value may be and no larger, so that the sum of all counts fits the modulus too.
         *entry = W::truncate((clipped as u64).min(plan.largest_value()));
     }
     (W::collect(std::mem::take(&mut *entries)), clipped)
+}
+
+/// Rounds scalars and vector to the end of `entries`, and counts what is clipped.
+fn round_input<W: RoundedWord, R: Rng + ?Sized>(
+    scale: &Scale<W>,
+    input: &Input<'_>,
+    rng: &mut R,
+    entries: &mut Vec<W>,
+) -> usize {
+    let clipped = round_all(scale, input.scalars, rng, entries);
+    clipped.saturating_add(round_all(scale, input.vector, rng, entries))
 }
 
 /// Rounds all values to the end of `entries`, one random word each, and counts those that are clipped.
@@ -266,10 +290,17 @@ pub(crate) struct Scale<W> {
 
 impl<W: Word> Scale<W> {
     fn new(plan: &Plan, weight: u64) -> Self {
-        let clipping = plan.parameters().clipping_range();
+        let clipping = plan.parameters().value_range();
         let half = plan.half() as f64;
-        let steps = weight as f64 / plan.parameters().max_weight() as f64 * half;
+        let weight = plan.counted_weight(weight) as f64 / plan.largest_counted_weight() as f64;
+        let steps = weight * half;
         Self { clipping, factor: steps / clipping, limit: steps.min(half), offset: W::truncate(plan.half()) }
+    }
+
+    /// From here on everything is so much smaller.
+    fn shrink(&mut self, factor: f64) {
+        self.factor *= factor;
+        self.limit *= factor;
     }
 
     /// In steps, at most `limit` of them.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use veilflow_secagg::{
     AdvertiseKeysServer, Client, ClientPolicy, Identities, IdentityKey, InputId, InputJournal, KnownCohort,
-    MemoryJournal, Plan, Session,
+    MemoryJournal, Plan, PrivacyAccountant, PrivacyCost, Session,
 };
 use veilflow_spec::{Context, Name, Result, StepError};
 
@@ -170,6 +170,14 @@ impl InputJournal for SiteJournal {
 
     fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
         self.journal().cohorts()
+    }
+
+    fn spent(&mut self) -> io::Result<PrivacyAccountant> {
+        self.journal().spent()
+    }
+
+    fn charge(&mut self, session: &Session, cost: &PrivacyCost) -> io::Result<()> {
+        self.journal().charge(session, cost)
     }
 }
 

@@ -150,6 +150,63 @@ pub enum PlanError {
         /// The parameter.
         got: f64,
     },
+    /// A norm or an amount of noise that is none.
+    #[error(
+        "differential privacy with a {parameter} of {got}; use a positive number that a 32-bit float can hold"
+    )]
+    PrivacyNotPositive {
+        /// `norm` or `noise-multiplier`.
+        parameter: &'static str,
+        /// The parameter.
+        got: f64,
+    },
+    /// A δ that is no small probability.
+    #[error("differential privacy at a delta of {got}; use one above 0 and well below 1 / participants")]
+    Delta {
+        /// The parameter.
+        got: f64,
+    },
+    /// So little noise that a sum of it has no known cost.
+    #[error(
+        "noise of {sigma:.2} quantization steps a participant; below {minimum} a sum of it is not Gaussian enough to be \
+         accounted for. Raise quantization-range to {needed} or more, or the noise multiplier"
+    )]
+    NoiseTooSmall {
+        /// The standard deviation of one participant's noise, in steps.
+        sigma: f64,
+        /// The smallest.
+        minimum: f64,
+        /// A quantization range that would do.
+        needed: u64,
+    },
+    /// More noise than can be sampled exactly.
+    #[error(
+        "noise of {sigma:.3e} quantization steps a participant, and at most {maximum:.3e} are sampled exactly; lower \
+         quantization-range to {largest} or less"
+    )]
+    NoiseTooLarge {
+        /// The standard deviation of one participant's noise, in steps.
+        sigma: f64,
+        /// The largest.
+        maximum: f64,
+        /// A quantization range that would do.
+        largest: u64,
+    },
+    /// The sum with its noise could exceed the modulus and wrap around.
+    #[error(
+        "the sum of {clients} clients and its noise can reach {needed}, and modulus-range is {modulus}; lower \
+         quantization-range to {largest} or less, or raise modulus-range"
+    )]
+    NoiseOverflow {
+        /// Clients asked for.
+        clients: usize,
+        /// How many values a sum has to hold.
+        needed: u128,
+        /// The modulus.
+        modulus: u128,
+        /// A quantization range that would do.
+        largest: u64,
+    },
     /// More entries than this machine can count.
     #[error("{} scalars and {} vector entries are more than this machine can address", .layout.scalars, .layout.vector)]
     LayoutTooLarge {
@@ -180,6 +237,11 @@ impl PlanError {
             Self::QuantizationRange { .. } => "quantization-range",
             Self::MaxWeightZero => "max-weight-zero",
             Self::ClippingRange { .. } => "clipping-range",
+            Self::PrivacyNotPositive { .. } => "privacy-not-positive",
+            Self::Delta { .. } => "delta",
+            Self::NoiseTooSmall { .. } => "noise-too-small",
+            Self::NoiseTooLarge { .. } => "noise-too-large",
+            Self::NoiseOverflow { .. } => "noise-overflow",
             Self::LayoutTooLarge { .. } => "layout-too-large",
         }
     }

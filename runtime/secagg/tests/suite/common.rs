@@ -51,18 +51,23 @@ pub(crate) struct Configuration {
     pub(crate) colluders: Option<usize>,
     /// None: the complete graph.
     pub(crate) neighbours: Option<u32>,
+    /// With differential privacy, so that the sum is the plain one and noise.
+    pub(crate) private: bool,
 }
 
 /// The complete graph and k-regular ones, for a curious and a malicious server, without and with
-/// colluders. Each finishes without any one of its clients.
-pub(crate) const CONFIGURATIONS: [Configuration; 7] = [
-    Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None },
-    Configuration { clients: 4, threshold: 3, colluders: Some(0), neighbours: None },
-    Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None },
-    Configuration { clients: 12, threshold: 2, colluders: None, neighbours: Some(4) },
-    Configuration { clients: 12, threshold: 3, colluders: None, neighbours: Some(6) },
-    Configuration { clients: 12, threshold: 4, colluders: Some(0), neighbours: Some(6) },
-    Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8) },
+/// colluders, and with differential privacy. Each finishes without any one of its clients.
+pub(crate) const CONFIGURATIONS: [Configuration; 10] = [
+    Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None, private: false },
+    Configuration { clients: 4, threshold: 3, colluders: Some(0), neighbours: None, private: false },
+    Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None, private: false },
+    Configuration { clients: 12, threshold: 2, colluders: None, neighbours: Some(4), private: false },
+    Configuration { clients: 12, threshold: 3, colluders: None, neighbours: Some(6), private: false },
+    Configuration { clients: 12, threshold: 4, colluders: Some(0), neighbours: Some(6), private: false },
+    Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8), private: false },
+    Configuration { clients: 4, threshold: 3, colluders: None, neighbours: None, private: true },
+    Configuration { clients: 7, threshold: 5, colluders: Some(2), neighbours: None, private: true },
+    Configuration { clients: 12, threshold: 5, colluders: Some(1), neighbours: Some(8), private: true },
 ];
 
 impl Configuration {
@@ -80,6 +85,8 @@ impl Configuration {
             Some(neighbours) => parameters.with_num_shares(NumShares::Count(neighbours)),
             None => parameters,
         };
+        let privacy = Privacy::new(2.0, 0.5, 1e-5);
+        let parameters = if self.private { parameters.with_privacy(privacy) } else { parameters };
         Cohort::new(parameters.plan(self.clients, Layout::new(1, 3)).unwrap())
     }
 }
@@ -337,6 +344,26 @@ impl Cohort {
             sum.add(&self.names[i], &quantized).unwrap();
         }
         sum.decode().unwrap()
+    }
+
+    /// That a sum is what it must be: bit for bit, or with privacy but for noise that is as large as is said.
+    pub(crate) fn assert_plain(&self, got: Result<Aggregate, Error>, last: &[Last]) {
+        let plain = self.plain(last);
+        if self.plan.parameters().privacy().is_none() {
+            assert_eq!(got, Ok(plain), "{last:?}");
+            return;
+        }
+        let got = got.unwrap();
+        assert_eq!((got.survivors(), got.total_weight()), (plain.survivors(), plain.total_weight()));
+        assert_eq!((got.privacy(), got.noise_std()), (plain.privacy(), plain.noise_std()));
+        let values = |sum: &Aggregate| -> Vec<f64> {
+            sum.scalars().iter().copied().chain(sum.mean().iter().map(|x| f64::from(*x))).collect()
+        };
+        for (got_value, plain) in values(&got).into_iter().zip(values(&plain)) {
+            let noise = (got_value - plain).abs();
+            // It is thousands of steps wide, so that none at all is no chance.
+            assert!(noise <= got.max_error() && noise > 0.0, "{noise} of {}", got.max_error());
+        }
     }
 
     /// Names of those who stop before `stage`, of those who got as far as `before`, in order.

@@ -5,6 +5,7 @@
 mod common;
 mod configurations;
 mod cost;
+mod privacy;
 mod rows;
 mod security_table;
 mod session;

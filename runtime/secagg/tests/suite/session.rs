@@ -49,7 +49,8 @@ fn a_malicious_setting_gives_the_same_sum() {
 }
 
 fn sparse(clients: usize, neighbours: u32, threshold: u32) -> Cohort {
-    Configuration { clients, threshold, colluders: None, neighbours: Some(neighbours) }.cohort()
+    Configuration { clients, threshold, colluders: None, neighbours: Some(neighbours), private: false }
+        .cohort()
 }
 
 /// With as many different names as the plan has clients.

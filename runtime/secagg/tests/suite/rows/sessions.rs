@@ -62,6 +62,12 @@ fn row_06_the_journal_is_written_before_the_message_exists() {
         fn cohorts(&mut self) -> io::Result<Vec<KnownCohort>> {
             Ok(Vec::new())
         }
+        fn spent(&mut self) -> io::Result<PrivacyAccountant> {
+            Ok(PrivacyAccountant::new())
+        }
+        fn charge(&mut self, _: &Session, _: &PrivacyCost) -> io::Result<()> {
+            Ok(())
+        }
     }
     let mut cohort = four();
     let (_, mut clients) = cohort.receive(&STAY).unwrap();
