@@ -278,7 +278,7 @@ impl UnmaskServer {
             parallel::try_map(&dropped, threads, |name| self.pair_masks(name))?.into_iter().flatten(),
         );
         let mut sum = std::mem::replace(&mut self.sum, Words::zeros(0, self.plan.entry_bits()));
-        sum.apply(&masks, threads)?;
+        sum.apply(0, &masks, threads)?;
         Aggregate::decode(&self.plan, sum, self.survivors.iter().cloned().collect())
     }
 

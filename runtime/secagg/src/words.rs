@@ -162,9 +162,16 @@ impl Words {
         Ok(())
     }
 
-    /// Puts masks on, or takes them off, in up to so many threads.
-    pub(crate) fn apply(&mut self, masks: &[Mask], threads: std::num::NonZeroUsize) -> Result<(), Error> {
-        either!(self, words => mask::apply_all_parallel(words, masks, threads))
+    /// Puts masks on the entries from `first` on, or takes them off, in up to so many threads.
+    pub(crate) fn apply(
+        &mut self,
+        first: usize,
+        masks: &[Mask],
+        threads: std::num::NonZeroUsize,
+    ) -> Result<(), Error> {
+        either!(self, words => {
+            mask::apply_all_parallel(words.get_mut(first..).unwrap_or_default(), masks, threads)
+        })
     }
 
     pub(crate) fn pack(&self, bits: u32) -> Entries {
