@@ -1,11 +1,12 @@
 //! The convolutional network of the tutorial.
 
-use candle_core::{Device, Tensor};
+use std::fmt;
+
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use veilflow_nn::{Conv2d, Layer, Linear, Sequential, Sgd};
+use veilflow_nn::{Conv2d, Images, Layer, Linear, Network, Sequential, Sgd};
 
-use crate::dataset::{IMAGE_PIXELS, IMAGE_SIDE};
+use crate::dataset::IMAGE_SIDE;
 use crate::{Error, Result};
 
 /// Name and shape of each parameter, in PyTorch's `state_dict` order.
@@ -40,11 +41,8 @@ pub struct Parameter {
 /// [batch, 50]         linear → log-softmax
 /// [batch, 10]
 /// ```
-///
-/// It is not `Clone`: candle's variables share their memory. [`Cnn::from_flat`] makes an independent copy.
-#[derive(Debug)]
 pub struct Cnn {
-    network: Sequential,
+    network: Network,
 }
 
 impl Cnn {
@@ -58,7 +56,7 @@ impl Cnn {
     /// If memory for the parameters cannot be had.
     pub fn new(seed: u64) -> Result<Self> {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
-        let network = Sequential::new(vec![
+        let layers = Sequential::new(vec![
             Layer::Conv2d(Conv2d::new(1, 10, 5, &mut rng)?),
             Layer::MaxPool2d { size: 2 },
             Layer::Relu,
@@ -71,7 +69,7 @@ impl Cnn {
             Layer::Linear(Linear::new(50, 10, &mut rng)?),
             Layer::LogSoftmax,
         ]);
-        Ok(Self { network })
+        Ok(Self { network: Network::new([1, IMAGE_SIDE, IMAGE_SIDE], &layers)? })
     }
 
     /// A network with the given parameters, as [`Self::to_flat`] returns them.
@@ -92,10 +90,13 @@ impl Cnn {
     ///
     /// If candle cannot read its own tensors.
     pub fn parameters(&self) -> Result<Vec<Parameter>> {
-        let copy = |((name, shape), parameter): (&(&'static str, &'static [usize]), &candle_core::Var)| {
-            Ok(Parameter { name, shape, data: values_of(parameter)? })
+        let mut rest = self.network.parameters();
+        let mut take = |(name, shape): &(&'static str, &'static [usize])| {
+            let (data, after) = rest.split_at_checked(shape.iter().product())?;
+            rest = after;
+            Some(Parameter { name, shape, data: data.to_vec() })
         };
-        PARAMETERS.iter().zip(self.network.parameters()).map(copy).collect()
+        Ok(PARAMETERS.iter().filter_map(&mut take).collect())
     }
 
     /// All parameters in one vector, in the order of [`Self::parameters`].
@@ -104,11 +105,7 @@ impl Cnn {
     ///
     /// If candle cannot read its own tensors.
     pub fn to_flat(&self) -> Result<Vec<f32>> {
-        let mut flat = Vec::with_capacity(Self::PARAMETERS);
-        for parameter in self.network.parameters() {
-            flat.append(&mut values_of(parameter)?);
-        }
-        Ok(flat)
+        Ok(self.network.parameters().to_vec())
     }
 
     /// Sets all parameters, given in the order of [`Self::to_flat`].
@@ -120,38 +117,27 @@ impl Cnn {
         if values.len() != Self::PARAMETERS {
             return Err(Error::ModelLength { expected: Self::PARAMETERS, got: values.len() });
         }
-        let mut rest = values;
-        for parameter in self.network.parameters() {
-            let (values, after) = rest.split_at(parameter.elem_count());
-            rest = after;
-            let tensor = Tensor::from_slice(values, parameter.shape(), &Device::Cpu);
-            parameter.set(&tensor.map_err(veilflow_nn::Error::from)?).map_err(veilflow_nn::Error::from)?;
-        }
-        Ok(())
+        Ok(self.network.set_parameters(values)?)
     }
 
-    /// The log-probability of each digit for each image: `[batch · 784]` pixels → `[batch · 10]`.
-    pub(crate) fn log_probabilities(&self, pixels: &[f32]) -> Result<Vec<f32>> {
-        let output = self.network.forward(&images(pixels)?)?;
-        values_of(&output)
+    /// The log-probability of each digit for each image, `[batch · 10]`, appended to `scores`.
+    pub(crate) fn log_probabilities(&mut self, images: &impl Images, scores: &mut Vec<f32>) -> Result<()> {
+        Ok(self.network.forward(images, scores)?)
     }
 
-    /// One step of `sgd` on a batch of `[batch · 784]` pixels. Returns the batch's mean loss before the step.
-    pub(crate) fn train_batch(&mut self, sgd: &mut Sgd, pixels: &[f32], labels: &[u32]) -> Result<f32> {
-        let (loss, gradients) = self.network.loss_and_gradients(&images(pixels)?, labels)?;
-        sgd.step(self.network.parameters(), &gradients)?;
-        Ok(loss.to_scalar().map_err(veilflow_nn::Error::from)?)
+    /// One step of `sgd` on a batch. Returns the batch's mean loss before the step.
+    pub(crate) fn train_batch(&mut self, sgd: &mut Sgd, images: &impl Images, labels: &[u32]) -> Result<f32> {
+        let loss = self.network.loss_and_gradient(images, labels)?;
+        self.network.update(|parameters, gradient| sgd.step(parameters, gradient))?;
+        Ok(loss)
     }
 }
 
-fn images(pixels: &[f32]) -> Result<Tensor> {
-    let shape = (pixels.len() / IMAGE_PIXELS, 1, IMAGE_SIDE, IMAGE_SIDE);
-    Ok(Tensor::from_slice(pixels, shape, &Device::Cpu).map_err(veilflow_nn::Error::from)?)
-}
-
-fn values_of(tensor: &Tensor) -> Result<Vec<f32>> {
-    let values = tensor.flatten_all().and_then(|flat| flat.to_vec1());
-    Ok(values.map_err(veilflow_nn::Error::from)?)
+/// Shows no parameter.
+impl fmt::Debug for Cnn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cnn").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -163,8 +149,9 @@ mod tests {
         let cnn = Cnn::new(42).unwrap();
         let parameters = cnn.parameters().unwrap();
         assert_eq!(parameters.len(), PARAMETERS.len());
-        for (parameter, var) in parameters.iter().zip(cnn.network.parameters()) {
-            assert_eq!(parameter.shape, var.dims(), "{}", parameter.name);
+        assert_eq!(cnn.network.shapes().len(), PARAMETERS.len());
+        for (parameter, shape) in parameters.iter().zip(cnn.network.shapes()) {
+            assert_eq!(parameter.shape, shape, "{}", parameter.name);
             assert_eq!(parameter.data.len(), parameter.shape.iter().product::<usize>());
         }
         let flat = cnn.to_flat().unwrap();

@@ -1,8 +1,11 @@
 //! MNIST in memory: images and labels, shards of them, and the sample that ships with the program.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+
+use veilflow_nn::Images;
 
 use crate::idx::{open, read_images, read_labels};
 use crate::{Error, Result};
@@ -62,7 +65,7 @@ impl MnistData {
     pub fn sample() -> Result<Self> {
         let pixels = read_images(SAMPLE_IMAGES, "the built-in sample of images")?;
         let labels = read_labels(SAMPLE_LABELS, "the built-in sample of labels")?;
-        let images = Arc::new(Images::new(&pixels, labels));
+        let images = Arc::new(Pixels::new(&pixels, labels));
         let part = |split, first, len| Shard { images: Arc::clone(&images), split, first, step: 1, len };
         let test = images.labels.len() - SAMPLE_TRAIN;
         Ok(Self { train: part(Split::Train, 0, SAMPLE_TRAIN), test: part(Split::Test, SAMPLE_TRAIN, test) })
@@ -87,7 +90,7 @@ impl MnistData {
             if count == 0 {
                 return Err(Error::NoImages { file: images_file });
             }
-            Ok(Shard { images: Arc::new(Images::new(&pixels, labels)), split, first: 0, step: 1, len: count })
+            Ok(Shard { images: Arc::new(Pixels::new(&pixels, labels)), split, first: 0, step: 1, len: count })
         };
         Ok(Self {
             train: part(Split::Train, "train-images-idx3-ubyte", "train-labels-idx1-ubyte")?,
@@ -128,12 +131,12 @@ impl MnistData {
 }
 
 /// Normalised images, one after the other, and their labels.
-struct Images {
+struct Pixels {
     pixels: Vec<f32>,
     labels: Vec<u8>,
 }
 
-impl Images {
+impl Pixels {
     fn new(pixels: &[u8], labels: Vec<u8>) -> Self {
         // The order of operations is torchvision's ToTensor and Normalize, so that the values are theirs.
         let normalised: [f32; 256] = std::array::from_fn(|value| (value as f32 / 255.0 - MEAN) / DEVIATION);
@@ -144,7 +147,7 @@ impl Images {
 /// Some of the images of a part of the data set, at least one, in their order. The images are shared, not copied.
 #[derive(Clone)]
 pub struct Shard {
-    images: Arc<Images>,
+    images: Arc<Pixels>,
     split: Split,
     first: usize,
     step: usize,
@@ -212,19 +215,31 @@ impl Shard {
         })
     }
 
-    /// Appends the images and labels of `numbers` to the two vectors.
-    pub(crate) fn gather(
-        &self,
-        numbers: std::ops::Range<usize>,
-        pixels: &mut Vec<f32>,
-        labels: &mut Vec<u32>,
-    ) {
-        for number in numbers {
-            if let (Some(image), Some(label)) = (self.image(number), self.label(number)) {
-                pixels.extend_from_slice(image);
-                labels.push(u32::from(label));
-            }
-        }
+    /// The images with these numbers, where they lie.
+    pub(crate) fn batch(&self, numbers: Range<usize>) -> Batch<'_> {
+        Batch { shard: self, numbers }
+    }
+}
+
+/// Neighbouring images of a shard.
+pub(crate) struct Batch<'a> {
+    shard: &'a Shard,
+    numbers: Range<usize>,
+}
+
+impl Batch<'_> {
+    pub(crate) fn labels(&self) -> impl Iterator<Item = u32> {
+        self.numbers.clone().filter_map(|number| self.shard.label(number)).map(u32::from)
+    }
+}
+
+impl Images for Batch<'_> {
+    fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    fn image(&self, number: usize) -> &[f32] {
+        self.shard.image(self.numbers.start + number).unwrap_or_default()
     }
 }
 

@@ -129,10 +129,10 @@ impl LocalTraining {
         self.scores
     }
 
-    fn validate(&self, cx: &Context) -> Result<f64> {
+    fn validate(&mut self, cx: &Context) -> Result<f64> {
         let mut report = |progress| tell(progress, cx);
         let batch_size = self.hyperparameters.batch_size;
-        training::evaluate(&self.model, &self.data.test, batch_size, &mut report).map_err(stopped)
+        training::evaluate(&mut self.model, &self.data.test, batch_size, &mut report).map_err(stopped)
     }
 }
 

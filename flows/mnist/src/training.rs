@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::dataset::{CLASSES, IMAGE_PIXELS};
+use crate::dataset::{Batch, CLASSES};
 use crate::{Cnn, Error, Result, Sgd, Shard};
 
 /// How far a pass over the data has come.
@@ -33,8 +33,11 @@ pub fn train_epoch(
     on_batch: &mut OnBatch<'_>,
 ) -> Result<f64> {
     let mut loss_sum = 0.0;
-    for_each_batch(data, batch_size, on_batch, |pixels, labels| {
-        let loss = model.train_batch(sgd, pixels, labels)?;
+    let mut labels = Vec::with_capacity(batch_size.min(data.len()));
+    for_each_batch(data, batch_size, on_batch, |batch| {
+        labels.clear();
+        labels.extend(batch.labels());
+        let loss = model.train_batch(sgd, batch, &labels)?;
         loss_sum += f64::from(loss) * labels.len() as f64;
         Ok(())
     })?;
@@ -48,13 +51,19 @@ pub fn train_epoch(
 /// # Errors
 ///
 /// If `batch_size` is zero or `on_batch` asks to stop.
-pub fn evaluate(model: &Cnn, data: &Shard, batch_size: usize, on_batch: &mut OnBatch<'_>) -> Result<f64> {
-    let mut correct = 0_usize;
-    for_each_batch(data, batch_size, on_batch, |pixels, labels| {
-        let scores = model.log_probabilities(pixels)?;
+pub fn evaluate(
+    model: &mut Cnn,
+    data: &Shard,
+    batch_size: usize,
+    on_batch: &mut OnBatch<'_>,
+) -> Result<f64> {
+    let (mut correct, mut scores) = (0_usize, Vec::with_capacity(batch_size.min(data.len()) * CLASSES));
+    for_each_batch(data, batch_size, on_batch, |batch| {
+        scores.clear();
+        model.log_probabilities(batch, &mut scores)?;
         let predictions = scores.chunks_exact(CLASSES).map(largest);
-        correct +=
-            predictions.zip(labels).filter(|(prediction, label)| *prediction == **label as usize).count();
+        let is_right = |(prediction, label): &(usize, u32)| *prediction == *label as usize;
+        correct += predictions.zip(batch.labels()).filter(is_right).count();
         Ok(())
     })?;
     Ok(correct as f64 / data.len() as f64)
@@ -64,22 +73,16 @@ fn for_each_batch(
     data: &Shard,
     batch_size: usize,
     on_batch: &mut OnBatch<'_>,
-    mut work: impl FnMut(&[f32], &[u32]) -> Result<()>,
+    mut work: impl FnMut(&Batch<'_>) -> Result<()>,
 ) -> Result<()> {
     if batch_size == 0 {
         return Err(Error::BatchSize);
     }
     let images = data.len();
-    let capacity = batch_size.min(images);
-    let (mut pixels, mut labels) =
-        (Vec::with_capacity(capacity * IMAGE_PIXELS), Vec::with_capacity(capacity));
     let mut images_done = 0;
     while images_done < images {
         let end = images.min(images_done.saturating_add(batch_size));
-        pixels.clear();
-        labels.clear();
-        data.gather(images_done..end, &mut pixels, &mut labels);
-        work(&pixels, &labels)?;
+        work(&data.batch(images_done..end))?;
         images_done = end;
         if on_batch(Progress { images_done, images }).is_break() {
             return Err(Error::Cancelled { images_done, images });

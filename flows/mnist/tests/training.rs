@@ -16,14 +16,14 @@ fn epoch(data: &MnistData) -> (f64, f64, Vec<u32>) {
     let mut model = Cnn::new(42).unwrap();
     let mut sgd = Sgd::new(0.01, 0.5).unwrap();
     let loss = train_epoch(&mut model, &mut sgd, &data.train, 32, &mut go_on).unwrap();
-    let accuracy = evaluate(&model, &data.test, 32, &mut go_on).unwrap();
+    let accuracy = evaluate(&mut model, &data.test, 32, &mut go_on).unwrap();
     (loss, accuracy, model.to_flat().unwrap().iter().map(|value| value.to_bits()).collect())
 }
 
 #[test]
 fn one_epoch_learns_and_is_the_same_every_time() {
     let data = MnistData::sample().unwrap().limited(Some(4_000), Some(1_000)).unwrap();
-    let untrained = evaluate(&Cnn::new(42).unwrap(), &data.test, 32, &mut go_on).unwrap();
+    let untrained = evaluate(&mut Cnn::new(42).unwrap(), &data.test, 32, &mut go_on).unwrap();
     assert!(untrained < 0.25, "{untrained}");
     let once = epoch(&data);
     assert!(once.0 > 0.5 && once.0 < 2.3, "mean loss {}", once.0);
@@ -51,10 +51,10 @@ fn a_seed_gives_the_same_model_on_every_machine() {
 #[test]
 fn the_batch_size_does_not_change_an_evaluation() {
     let data = MnistData::sample().unwrap();
-    let model = Cnn::new(7).unwrap();
+    let mut model = Cnn::new(7).unwrap();
     let test = data.test.limit(333).unwrap();
     let scores =
-        [1, 32, 333, 5_000].map(|batch_size| evaluate(&model, &test, batch_size, &mut go_on).unwrap());
+        [1, 32, 333, 5_000].map(|batch_size| evaluate(&mut model, &test, batch_size, &mut go_on).unwrap());
     assert!(scores.iter().all(|score| *score == scores[0]), "{scores:?}");
 }
 
@@ -74,7 +74,7 @@ fn the_last_batch_may_be_smaller_and_counts_by_its_size() {
         seen.push((progress.images_done, progress.images));
         ControlFlow::Continue(())
     };
-    evaluate(&Cnn::new(3).unwrap(), &train, 2, &mut on_batch).unwrap();
+    evaluate(&mut Cnn::new(3).unwrap(), &train, 2, &mut on_batch).unwrap();
     assert_eq!(seen, [(2, 5), (4, 5), (5, 5)]);
 }
 
@@ -87,5 +87,5 @@ fn a_pass_can_be_cancelled() {
     let (mut model, mut sgd) = (Cnn::new(3).unwrap(), Sgd::new(0.01, 0.5).unwrap());
     let error = train_epoch(&mut model, &mut sgd, &train, 32, &mut stop).unwrap_err();
     assert!(matches!(error, Error::Cancelled { images_done: 64, images: 100 }));
-    assert!(matches!(evaluate(&model, &train, 0, &mut stop), Err(Error::BatchSize)));
+    assert!(matches!(evaluate(&mut model, &train, 0, &mut stop), Err(Error::BatchSize)));
 }

@@ -18,7 +18,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
-use veilflow_nn::{Conv2d, Layer, Linear, Sequential, Sgd};
+use veilflow_nn::{Contiguous, Conv2d, Layer, Linear, Network, Sequential, Sgd};
 
 const BATCH: usize = 32;
 const CLASSES: u32 = 10;
@@ -133,25 +133,33 @@ impl ValueFormatter for CpuTime {
 
 fn main() {
     let mut rng = ChaCha8Rng::seed_from_u64(42);
-    let ours = network(&mut rng);
-    let candle: Vec<Var> = ours
+    let layers = network(&mut rng);
+    let mut ours = Network::new([1, 28, 28], &layers).unwrap();
+    let candle: Vec<Var> = layers
         .parameters()
         .iter()
         .map(|parameter| Var::from_tensor(&parameter.as_tensor().detach().copy().unwrap()).unwrap())
         .collect();
     let pixels: Vec<f32> = (0..BATCH * 784).map(|_| rng.next_u32() as f32 / u32::MAX as f32 - 0.5).collect();
-    let images = Tensor::from_vec(pixels, (BATCH, 1, 28, 28), &Device::Cpu).unwrap();
+    let batch = Contiguous::new(&pixels, 784).unwrap();
+    let images = Tensor::from_slice(&pixels, (BATCH, 1, 28, 28), &Device::Cpu).unwrap();
     let targets: Vec<u32> = (0..BATCH).map(|_| rng.next_u32() % CLASSES).collect();
     let target_tensor = Tensor::new(&targets[..], &Device::Cpu).unwrap();
     // A rate of zero: the work is the same, and the weights cannot drift into slow denormal numbers.
     let mut sgd = Sgd::new(0.0, 0.5).unwrap();
 
+    let ours = std::cell::RefCell::new(&mut ours);
     let mut train = || {
-        let (loss, gradients) = ours.loss_and_gradients(black_box(&images), &targets).unwrap();
-        sgd.step(ours.parameters(), &gradients).unwrap();
-        black_box(loss);
+        let mut ours = ours.borrow_mut();
+        black_box(ours.loss_and_gradient(black_box(&batch), &targets).unwrap());
+        ours.update(|parameters, gradient| sgd.step(parameters, gradient)).unwrap();
     };
-    let evaluate = || drop(black_box(ours.forward(black_box(&images)).unwrap()));
+    let mut outputs = Vec::new();
+    let mut evaluate = || {
+        outputs.clear();
+        ours.borrow_mut().forward(black_box(&batch), &mut outputs).unwrap();
+        black_box(&outputs);
+    };
     let candle_train = || candle_step(&candle, black_box(&images), &target_tensor).unwrap();
     let detached: Vec<Tensor> = candle.iter().map(Var::as_detached_tensor).collect();
     let candle_evaluate = || drop(black_box(candle_forward(&detached, black_box(&images)).unwrap()));
@@ -165,7 +173,7 @@ fn main() {
     let mut group = criterion.benchmark_group("mnist_cnn");
     group.throughput(Throughput::Elements(BATCH as u64)).sampling_mode(SamplingMode::Flat);
     group.bench_function("train", |bencher| bencher.iter(&mut train));
-    group.bench_function("evaluate", |bencher| bencher.iter(evaluate));
+    group.bench_function("evaluate", |bencher| bencher.iter(&mut evaluate));
     group.finish();
     criterion.final_summary();
 

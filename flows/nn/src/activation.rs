@@ -16,7 +16,7 @@ pub fn relu(input: &Tensor) -> Result<Tensor> {
     Ok(input.contiguous()?.apply_op1(Relu)?)
 }
 
-pub(crate) struct Relu;
+struct Relu;
 
 impl CustomOp1 for Relu {
     fn name(&self) -> &'static str {
@@ -69,7 +69,7 @@ pub fn log_softmax(input: &Tensor) -> Result<Tensor> {
     Ok(input.contiguous()?.apply_op1(LogSoftmax)?)
 }
 
-pub(crate) struct LogSoftmax;
+struct LogSoftmax;
 
 impl LogSoftmax {
     fn forward<T: Element>(input: &[T], classes: usize) -> Vec<T> {

@@ -7,6 +7,9 @@
 //! - weight gradient = Σ over images of `output gradient · columnsᵀ`
 //! - input gradient = `Wᵀ · output gradient`, each entry added to the input pixel that it was unrolled from
 
+use std::iter::StepBy;
+use std::ops::Range;
+
 use candle_core::{Shape, Tensor};
 
 use crate::element::Element;
@@ -16,10 +19,20 @@ use crate::{Error, Result};
 
 const OPERATION: &str = "conv2d";
 
-/// Convolves images with square kernels, with stride 1 and without padding.
+/// How a kernel slides over an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sliding {
+    /// Pixels from one place to the next, in either direction.
+    pub(crate) stride: usize,
+    /// Rows and columns of zeros on each side of the image.
+    pub(crate) padding: usize,
+}
+
+/// Convolves images with square kernels.
 ///
-/// `input` is `[batch, in, height, width]`, `weight` `[out, in, k, k]`, `bias` `[out]`; the result is
-/// `[batch, out, height − k + 1, width − k + 1]`. As everywhere in deep learning this is a
+/// `input` is `[batch, in, height, width]`, `weight` `[out, in, k, k]`, `bias` `[out]`. The kernel's places are `stride`
+/// pixels apart, and the image has `padding` rows and columns of zeros on each side; the result is
+/// `[batch, out, (height + 2·padding − k) / stride + 1, (width + 2·padding − k) / stride + 1]`. As everywhere in deep learning this is a
 /// cross-correlation: the kernel is not mirrored.
 ///
 /// The backward pass computes the gradient of `input` only if `input` depends on a variable, which the
@@ -27,28 +40,39 @@ const OPERATION: &str = "conv2d";
 ///
 /// # Errors
 ///
-/// If the shapes do not fit each other or the element types are not all `f32` or all `f64`.
-pub fn conv2d(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    parametric::apply::<Sizes>(input, weight, bias)
+/// If the shapes do not fit each other, the stride is zero, or the element types are not all `f32` or all `f64`.
+pub fn conv2d(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    stride: usize,
+    padding: usize,
+) -> Result<Tensor> {
+    parametric::apply::<Sizes>(Sliding { stride, padding }, input, weight, bias)
 }
 
 /// The sizes of a convolution, checked in one place.
-pub(crate) struct Sizes {
+struct Sizes {
     batch: usize,
     in_channels: usize,
     height: usize,
     width: usize,
     out_channels: usize,
     kernel: usize,
+    sliding: Sliding,
 }
 
 impl Sizes {
+    fn places(&self, side: usize) -> usize {
+        (side + 2 * self.sliding.padding - self.kernel) / self.sliding.stride + 1
+    }
+
     fn out_height(&self) -> usize {
-        self.height - self.kernel + 1
+        self.places(self.height)
     }
 
     fn out_width(&self) -> usize {
-        self.width - self.kernel + 1
+        self.places(self.width)
     }
 
     /// Output pixels of one channel of one image.
@@ -69,37 +93,55 @@ impl Sizes {
         self.out_channels * self.pixels()
     }
 
-    /// Calls `f(offset in columns, offset in the image)` for each run of `out_width` neighbouring pixels that
-    /// unrolling copies.
-    fn for_each_run(&self, mut f: impl FnMut(usize, usize)) {
-        let mut column_offset = 0;
+    /// Calls `f(columns, pixels)` for each run of neighbouring pixels that unrolling copies: the run's places in
+    /// `columns`, and those of its pixels in the image. A place without a pixel, in the padding, is in no run.
+    fn for_each_run(&self, mut f: impl FnMut(Range<usize>, StepBy<Range<usize>>)) {
+        let Sliding { stride, padding } = self.sliding;
+        let mut row = 0;
         for channel in 0..self.in_channels {
             for kernel_y in 0..self.kernel {
                 for kernel_x in 0..self.kernel {
-                    let first = (channel * self.height + kernel_y) * self.width + kernel_x;
+                    // Those places of a row at which this element of the kernel meets a pixel.
+                    let first = padding.saturating_sub(kernel_x).div_ceil(stride);
+                    let end = (self.width + padding).saturating_sub(kernel_x).div_ceil(stride);
+                    let end = end.clamp(first, self.out_width().max(first));
                     for y in 0..self.out_height() {
-                        f(column_offset, first + y * self.width);
-                        column_offset += self.out_width();
+                        let pixel_y = (y * stride + kernel_y).checked_sub(padding);
+                        if let Some(pixel_y) = pixel_y.filter(|y| *y < self.height)
+                            && first < end
+                        {
+                            let line = (channel * self.height + pixel_y) * self.width;
+                            let pixel = line + first * stride + kernel_x - padding;
+                            let last = pixel + (end - first - 1) * stride;
+                            f(row + first..row + end, (pixel..last + 1).step_by(stride));
+                        }
+                        row += self.out_width();
                     }
                 }
             }
         }
     }
 
-    /// Unrolls one image into `columns`, `[patch, pixels]`.
+    /// Unrolls one image into `columns`, `[patch, pixels]`, which holds zeros where there is padding.
     fn unroll<T: Element>(&self, image: &[T], columns: &mut [T]) {
-        let width = self.out_width();
-        self.for_each_run(|column, pixel| {
-            columns[column..column + width].copy_from_slice(&image[pixel..pixel + width]);
+        let dense = self.sliding.stride == 1;
+        self.for_each_run(|run, mut pixels| {
+            let run = &mut columns[run];
+            if dense && let Some(first) = pixels.next() {
+                run.copy_from_slice(&image[first..first + run.len()]);
+                return;
+            }
+            for (value, pixel) in run.iter_mut().zip(pixels) {
+                *value = image[pixel];
+            }
         });
     }
 
     /// Adds each element of `columns` to the pixel of `image` that [`Self::unroll`] takes it from.
     fn roll_add<T: Element>(&self, columns: &[T], image: &mut [T]) {
-        let width = self.out_width();
-        self.for_each_run(|column, pixel| {
-            for (pixel, value) in image[pixel..pixel + width].iter_mut().zip(&columns[column..]) {
-                *pixel += *value;
+        self.for_each_run(|run, pixels| {
+            for (value, pixel) in columns[run].iter().zip(pixels) {
+                image[pixel] += *value;
             }
         });
     }
@@ -107,8 +149,9 @@ impl Sizes {
 
 impl Parametric for Sizes {
     const OPERATION: &'static str = OPERATION;
+    type Options = Sliding;
 
-    fn of(input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
+    fn of(sliding: Sliding, input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
         let rank = |argument, expected, got: &[usize]| Error::Rank {
             operation: OPERATION,
             argument,
@@ -132,10 +175,15 @@ impl Parametric for Sizes {
         if kernel == 0 || in_channels == 0 {
             return Err(Error::Empty { operation: OPERATION, argument: "weight" });
         }
-        if kernel > height || kernel > width {
+        if sliding.stride == 0 {
+            return Err(Error::Empty { operation: OPERATION, argument: "stride" });
+        }
+        let (padded_height, padded_width) = (height + 2 * sliding.padding, width + 2 * sliding.padding);
+        if kernel > padded_height || kernel > padded_width {
+            let (height, width) = (padded_height, padded_width);
             return Err(Error::Window { operation: OPERATION, window: kernel, height, width });
         }
-        Ok(Self { batch, in_channels, height, width, out_channels, kernel })
+        Ok(Self { batch, in_channels, height, width, out_channels, kernel, sliding })
     }
 
     fn output_shape(&self) -> Shape {

@@ -93,6 +93,12 @@ pub enum Error {
         /// The other shape.
         got: Vec<usize>,
     },
+    /// Layers that do not make a network.
+    #[error("these layers do not make a network: {problem}")]
+    Layers {
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// candle reported an error.
     #[error("candle: {0}")]
     Candle(#[from] candle_core::Error),

@@ -3,16 +3,9 @@
 use candle_core::{Device, Tensor, Var};
 use rand_chacha::rand_core::Rng;
 
+use crate::convolution::Sliding;
 use crate::init::uniform_by_fan_in;
 use crate::{Error, Result, conv2d, linear};
-
-/// The gradients of a layer with parameters.
-pub(crate) struct Gradients {
-    /// `None` if it was not asked for.
-    pub(crate) input: Option<Tensor>,
-    pub(crate) weight: Tensor,
-    pub(crate) bias: Tensor,
-}
 
 fn parameter(shape: &[usize], fan_in: usize, rng: &mut impl Rng) -> Result<Var> {
     let values = uniform_by_fan_in(shape.iter().product(), fan_in, rng);
@@ -24,6 +17,7 @@ fn parameter(shape: &[usize], fan_in: usize, rng: &mut impl Rng) -> Result<Var> 
 pub struct Conv2d {
     weight: Var,
     bias: Var,
+    sliding: Sliding,
 }
 
 impl Conv2d {
@@ -38,7 +32,38 @@ impl Conv2d {
         }
         let fan_in = in_channels * kernel * kernel;
         let weight = parameter(&[out_channels, in_channels, kernel, kernel], fan_in, rng)?;
-        Ok(Self { weight, bias: parameter(&[out_channels], fan_in, rng)? })
+        let sliding = Sliding { stride: 1, padding: 0 };
+        Ok(Self { weight, bias: parameter(&[out_channels], fan_in, rng)?, sliding })
+    }
+
+    /// Moves the kernel by so many pixels from place to place; 1 unless it is said.
+    ///
+    /// # Errors
+    ///
+    /// If it is zero.
+    pub fn with_stride(mut self, stride: usize) -> Result<Self> {
+        if stride == 0 {
+            return Err(Error::Empty { operation: "Conv2d::with_stride", argument: "stride" });
+        }
+        self.sliding.stride = stride;
+        Ok(self)
+    }
+
+    /// Puts so many rows and columns of zeros on each side of the images; none unless it is said.
+    #[must_use]
+    pub fn with_padding(mut self, padding: usize) -> Self {
+        self.sliding.padding = padding;
+        self
+    }
+
+    /// See [`with_stride`](Self::with_stride).
+    pub fn stride(&self) -> usize {
+        self.sliding.stride
+    }
+
+    /// See [`with_padding`](Self::with_padding).
+    pub fn padding(&self) -> usize {
+        self.sliding.padding
     }
 
     /// Applies the layer to `[batch, in, height, width]`, recorded for candle's backward pass.
@@ -47,7 +72,7 @@ impl Conv2d {
     ///
     /// As [`conv2d`].
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        conv2d(input, &self.weight, &self.bias)
+        conv2d(input, &self.weight, &self.bias, self.stride(), self.padding())
     }
 
     /// The weight, `[out, in, k, k]`.

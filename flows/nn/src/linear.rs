@@ -18,11 +18,11 @@ const OPERATION: &str = "linear";
 ///
 /// If the shapes do not fit each other or the element types are not all `f32` or all `f64`.
 pub fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    parametric::apply::<Sizes>(input, weight, bias)
+    parametric::apply::<Sizes>((), input, weight, bias)
 }
 
 /// The sizes of a fully connected layer, checked in one place.
-pub(crate) struct Sizes {
+struct Sizes {
     batch: usize,
     inputs: usize,
     outputs: usize,
@@ -30,8 +30,9 @@ pub(crate) struct Sizes {
 
 impl Parametric for Sizes {
     const OPERATION: &'static str = OPERATION;
+    type Options = ();
 
-    fn of(input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
+    fn of((): (), input: &[usize], weight: &[usize], bias: &[usize]) -> Result<Self> {
         let rank = |argument, expected, got: &[usize]| Error::Rank {
             operation: OPERATION,
             argument,

@@ -20,14 +20,14 @@ pub fn nll_loss(log_probabilities: &Tensor, targets: &[u32]) -> Result<Tensor> {
     Ok(log_probabilities.contiguous()?.apply_op1(loss)?)
 }
 
-pub(crate) struct NegativeLogLikelihood {
+struct NegativeLogLikelihood {
     targets: Vec<usize>,
     classes: usize,
 }
 
 impl NegativeLogLikelihood {
     /// Checks the arguments.
-    pub(crate) fn new(log_probabilities: &Tensor, targets: &[u32]) -> Result<Self> {
+    fn new(log_probabilities: &Tensor, targets: &[u32]) -> Result<Self> {
         check_element_types(OPERATION, &[log_probabilities])?;
         let &[batch, classes] = log_probabilities.dims() else {
             let got = log_probabilities.dims().to_vec();

@@ -34,8 +34,8 @@ pub fn max_pool2d(input: &Tensor, size: usize) -> Result<Tensor> {
     Ok(input.contiguous()?.apply_op1(MaxPool { size })?)
 }
 
-pub(crate) struct MaxPool {
-    pub(crate) size: usize,
+struct MaxPool {
+    size: usize,
 }
 
 impl MaxPool {

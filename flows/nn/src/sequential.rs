@@ -1,13 +1,8 @@
-//! A network that is a chain of layers, with its own backward pass.
+//! A network that is a chain of layers, as candle's tensors see it.
 
-use candle_core::{CustomOp1, Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 
-use crate::activation::{LogSoftmax, Relu};
-use crate::loss::NegativeLogLikelihood;
-use crate::pooling::MaxPool;
-use crate::{
-    Conv2d, Linear, Result, conv2d, convolution, linear, log_softmax, max_pool2d, nll_loss, parametric, relu,
-};
+use crate::{Conv2d, Linear, Result, log_softmax, max_pool2d, nll_loss, relu};
 
 /// One layer of a [`Sequential`].
 #[derive(Debug)]
@@ -31,55 +26,16 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Applies the layer without recording anything.
+    /// Applies the layer, recorded for candle's backward pass.
     fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        let fixed = Var::as_detached_tensor;
         match self {
-            Self::Conv2d(layer) => conv2d(input, &fixed(layer.weight()), &fixed(layer.bias())),
+            Self::Conv2d(layer) => layer.forward(input),
             Self::MaxPool2d { size } => max_pool2d(input, *size),
             Self::Relu => relu(input),
             Self::Flatten => Ok(input.flatten_from(1)?),
-            Self::Linear(layer) => linear(input, &fixed(layer.weight()), &fixed(layer.bias())),
+            Self::Linear(layer) => layer.forward(input),
             Self::LogSoftmax => log_softmax(input),
         }
-    }
-
-    /// Returns the gradient of `input`, if it is `wanted`, and pushes those of the parameters, the last
-    /// parameter first.
-    fn backward(
-        &self,
-        input: &Tensor,
-        output: &Tensor,
-        output_gradient: &Tensor,
-        wanted: bool,
-        parameter_gradients: &mut Vec<Tensor>,
-    ) -> Result<Option<Tensor>> {
-        let gradients = match self {
-            Self::Conv2d(layer) => parametric::backward::<convolution::Sizes>(
-                input,
-                layer.weight(),
-                layer.bias(),
-                output_gradient,
-                wanted,
-            )?,
-            Self::Linear(layer) => parametric::backward::<linear::Sizes>(
-                input,
-                layer.weight(),
-                layer.bias(),
-                output_gradient,
-                wanted,
-            )?,
-            _ if !wanted => return Ok(None),
-            Self::MaxPool2d { size } => {
-                return Ok(MaxPool { size: *size }.bwd(input, output, output_gradient)?);
-            }
-            Self::Relu => return Ok(Relu.bwd(input, output, output_gradient)?),
-            Self::Flatten => return Ok(Some(output_gradient.reshape(input.shape())?)),
-            Self::LogSoftmax => return Ok(LogSoftmax.bwd(input, output, output_gradient)?),
-        };
-        parameter_gradients.push(gradients.bias);
-        parameter_gradients.push(gradients.weight);
-        Ok(gradients.input)
     }
 
     fn parameters(&self) -> Option<[&Var; 2]> {
@@ -91,11 +47,8 @@ impl Layer {
     }
 }
 
-/// A network that is a chain of layers.
-///
-/// Its backward pass is a loop over the layers rather than candle's `Tensor::backward`, for two reasons: candle
-/// adds up gradients of 65,536 and more elements on a process-wide pool of threads that spin while they
-/// wait, and it allocates and adds a tensor of zeros per layer, which a chain never needs.
+/// A network that is a chain of layers: what a [`Network`](crate::Network) is made from, and by itself a network of
+/// candle's tensors, for whatever device they are on.
 #[derive(Debug)]
 pub struct Sequential {
     layers: Vec<Layer>,
@@ -109,18 +62,23 @@ impl Sequential {
         Self { layers, parameters }
     }
 
+    /// The layers, in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     /// The parameters, layer by layer, weight before bias. They are the network's own: setting one changes it.
     pub fn parameters(&self) -> &[Var] {
         &self.parameters
     }
 
-    /// Applies the network without recording anything for a backward pass.
+    /// Applies the network, recorded for candle's backward pass.
     ///
     /// # Errors
     ///
     /// If the shapes do not fit.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        self.layers.iter().try_fold(input.detach(), |input, layer| layer.forward(&input))
+        self.layers.iter().try_fold(input.clone(), |input, layer| layer.forward(&input))
     }
 
     /// The [`nll_loss`] of the network's output, which must be log-probabilities, for a batch, and the
@@ -130,28 +88,14 @@ impl Sequential {
     ///
     /// If the shapes do not fit or a target is not a class.
     pub fn loss_and_gradients(&self, input: &Tensor, targets: &[u32]) -> Result<(Tensor, Vec<Tensor>)> {
-        let mut activations = Vec::with_capacity(self.layers.len() + 1);
-        activations.push(input.detach());
-        for layer in &self.layers {
-            let output = layer.forward(&activations[activations.len() - 1])?;
-            activations.push(output);
-        }
-        let output = &activations[activations.len() - 1];
-        let loss = nll_loss(output, targets)?;
-
-        let one = Tensor::ones((), output.dtype(), &Device::Cpu)?;
-        let mut gradient = NegativeLogLikelihood::new(output, targets)?.bwd(output, &loss, &one)?;
-        let mut gradients = Vec::with_capacity(self.parameters.len());
-        let first = self.layers.iter().position(|layer| layer.parameters().is_some());
-        for (number, layer) in self.layers.iter().enumerate().rev() {
-            let Some(output_gradient) = gradient else { break };
-            // Below the first layer with parameters nobody uses a gradient.
-            let wanted = first.is_some_and(|first| number > first);
-            let (input, output) = (&activations[number], &activations[number + 1]);
-            gradient = layer.backward(input, output, &output_gradient, wanted, &mut gradients)?;
-            activations.truncate(number + 1);
-        }
-        gradients.reverse();
+        let loss = nll_loss(&self.forward(&input.detach())?, targets)?;
+        let gradients = loss.backward()?;
+        let of = |parameter: &Var| match gradients.get(parameter) {
+            Some(gradient) => Ok(gradient.clone()),
+            // Nothing that the loss depends on depends on it.
+            None => Ok(parameter.zeros_like()?),
+        };
+        let gradients = self.parameters.iter().map(of).collect::<Result<_>>()?;
         Ok((loss, gradients))
     }
 }

@@ -2,10 +2,9 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first error")]
 
-use candle_core::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use veilflow_nn::{Conv2d, Layer, Linear, Sequential, Sgd};
+use veilflow_nn::{Contiguous, Conv2d, Layer, Linear, Network, Sequential, Sgd};
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").unwrap().count()
@@ -24,11 +23,13 @@ fn training_starts_no_thread() {
         Layer::Linear(Linear::new(32 * 20 * 20, 10, &mut rng).unwrap()),
         Layer::LogSoftmax,
     ]);
-    let images = Tensor::full(0.5_f32, (32, 8, 44, 44), &Device::Cpu).unwrap();
+    let mut network = Network::new([8, 44, 44], &network).unwrap();
+    let pixels = vec![0.5; 32 * 8 * 44 * 44];
+    let images = Contiguous::new(&pixels, 8 * 44 * 44).unwrap();
     let mut sgd = Sgd::new(0.01, 0.5).unwrap();
     for _ in 0..2 {
-        let (_, gradients) = network.loss_and_gradients(&images, &[3; 32]).unwrap();
-        sgd.step(network.parameters(), &gradients).unwrap();
+        network.loss_and_gradient(&images, &[3; 32]).unwrap();
+        network.update(|parameters, gradient| sgd.step(parameters, gradient)).unwrap();
     }
     assert_eq!(threads(), before);
 }
