@@ -193,15 +193,22 @@ pub(crate) fn check_frozen(
     let left = missing(roster.names(), &message.reveals);
     site.check_size(STAGE, message.reveals.len(), left.iter().copied())?;
     site.check_fixed(message.reveals.keys())?;
-    let graphs = site.plan.graphs_to_choose_from(roster.len(), site.colluders).min(REDRAWS);
-    if site.identity.is_some() && !site.plan.is_complete() && choices(roster.len(), left.len()) > graphs {
-        let missing = left.into_iter().cloned().collect();
-        return Err(Error::TooManyWithheld { missing });
-    }
+    check_withheld(&site.plan, roster.len(), site.colluders, &left)?;
     let roster = frozen(roster, &site.plan, &message.reveals).seen_by(&site.name);
     site.check_adversaries(&roster)?;
     check_degree(&site.plan, &roster)?;
     Ok(roster)
+}
+
+/// Whether those who were left out of a sparse graph are so few that nobody could have chosen it.
+fn check_withheld(plan: &Plan, members: usize, colluders: usize, left: &[&String]) -> Result<(), Error> {
+    if !plan.security().is_malicious() || plan.is_complete() {
+        return Ok(());
+    }
+    if choices(members, left.len()) > plan.graphs_to_choose_from(members, colluders).min(REDRAWS) {
+        return Err(Error::TooManyWithheld { missing: left.iter().map(|name| (*name).clone()).collect() });
+    }
+    Ok(())
 }
 
 /// With few members left a sparse graph has fewer neighbours for each than a threshold may need.
@@ -265,11 +272,14 @@ impl FreezeRosterServer {
     ///
     /// # Errors
     ///
-    /// [`BelowThreshold`](Error::BelowThreshold) and [`CohortTooSmall`](Error::CohortTooSmall) name who is missing.
+    /// [`BelowThreshold`](Error::BelowThreshold), [`CohortTooSmall`](Error::CohortTooSmall) and
+    /// [`TooManyWithheld`](Error::TooManyWithheld) name who is missing. After the last, the clients would refuse the
+    /// roster: the next attempt is made without those.
     pub fn reveal(self) -> Result<(ShareKeysServer, FrozenRosterMessage), Error> {
         let Self { session, plan, roster, received } = self;
-        let absent = missing(roster.names(), &received).into_iter();
-        check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
+        let absent = missing(roster.names(), &received);
+        check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent.iter().copied())?;
+        check_withheld(&plan, roster.len(), plan.colluders(), &absent)?;
         let roster = frozen(roster, &plan, &received).seen_by_server();
         check_degree(&plan, &roster)?;
         let message = FrozenRosterMessage { session, reveals: received };

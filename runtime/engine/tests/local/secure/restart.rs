@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use veilflow_engine::{EventKind, LocalRuntime, RunError, SecAgg};
-use veilflow_secagg::{ClientPolicy, Parameters, Security};
+use veilflow_secagg::{ClientPolicy, NumShares, Parameters, Security};
 use veilflow_spec::Flow;
 
 use super::support::{Server, Site, Told, runtime};
@@ -91,6 +91,24 @@ fn a_neighbourhood_of_a_sparse_graph_that_is_below_its_threshold_starts_the_sess
     let told = outcome.unwrap().remove(0);
     assert_eq!((told.survivors.len(), told.missing.len()), (55, 45));
     assert_eq!((restarts.len(), restarts[0].1.len(), steps["train"]), (1, 45, 55));
+}
+
+#[test]
+fn of_a_sparse_graph_that_could_have_been_chosen_another_is_drawn_without_those_who_were_left_out() {
+    let parameters = Parameters::new().with_max_weight(100).with_security(SECURITY).with_dropouts(0.0);
+    let secagg = SecAgg::new(parameters.with_num_shares(NumShares::Count(4)));
+    let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("sparse", 1)
+        .start(Server::start)
+        .repeat(|round| round.foreach(Site::train).quorum(20).secure_join(secagg, Server::average))
+        .end();
+    let names: Vec<String> = (0..60).map(|i| format!("site-{i:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let sites = runtime(&names, 1).policy(ClientPolicy::default().with_min_security(SECURITY));
+    let sites = sites.drop_out("site-07", "freeze_roster").drop_out("site-21", "freeze_roster");
+    let (outcome, restarts, steps) = run(&flow, sites);
+    assert_eq!(outcome.unwrap()[0].survivors.len(), 58);
+    assert_eq!(restarts, [(1, vec!["site-07".to_owned(), "site-21".to_owned()])]);
+    assert_eq!(steps["train"], 58);
 }
 
 #[test]
