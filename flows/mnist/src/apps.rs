@@ -181,7 +181,7 @@ impl App for SecaggMnist {
     fn setup(options: &SecaggOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
         let plan = plan(&options.protocol.parameters(cohort, data.train.len()), cohort)?;
-        let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
+        let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat(), plan)?;
         let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(secure::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);
@@ -256,7 +256,7 @@ impl App for FedavgMnist {
     }
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
-        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
+        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat());
         let training = options.training.sites(options.training.data()?, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);

@@ -85,27 +85,19 @@ impl Cnn {
 
     /// The parameters with their names and shapes, in PyTorch's order: `conv1.weight`, `conv1.bias`, `conv2.weight`,
     /// …, `fc2.bias`.
-    ///
-    /// # Errors
-    ///
-    /// If candle cannot read its own tensors.
-    pub fn parameters(&self) -> Result<Vec<Parameter>> {
+    pub fn parameters(&self) -> Vec<Parameter> {
         let mut rest = self.network.parameters();
         let mut take = |(name, shape): &(&'static str, &'static [usize])| {
             let (data, after) = rest.split_at_checked(shape.iter().product())?;
             rest = after;
             Some(Parameter { name, shape, data: data.to_vec() })
         };
-        Ok(PARAMETERS.iter().filter_map(&mut take).collect())
+        PARAMETERS.iter().filter_map(&mut take).collect()
     }
 
     /// All parameters in one vector, in the order of [`Self::parameters`].
-    ///
-    /// # Errors
-    ///
-    /// If candle cannot read its own tensors.
-    pub fn to_flat(&self) -> Result<Vec<f32>> {
-        Ok(self.network.parameters().to_vec())
+    pub fn to_flat(&self) -> Vec<f32> {
+        self.network.parameters().to_vec()
     }
 
     /// Sets all parameters, given in the order of [`Self::to_flat`].
@@ -147,14 +139,14 @@ mod tests {
     #[test]
     fn the_parameters_are_those_of_the_tutorial() {
         let cnn = Cnn::new(42).unwrap();
-        let parameters = cnn.parameters().unwrap();
+        let parameters = cnn.parameters();
         assert_eq!(parameters.len(), PARAMETERS.len());
         assert_eq!(cnn.network.shapes().len(), PARAMETERS.len());
         for (parameter, shape) in parameters.iter().zip(cnn.network.shapes()) {
             assert_eq!(parameter.shape, shape, "{}", parameter.name);
             assert_eq!(parameter.data.len(), parameter.shape.iter().product::<usize>());
         }
-        let flat = cnn.to_flat().unwrap();
+        let flat = cnn.to_flat();
         assert_eq!(flat.len(), Cnn::PARAMETERS);
         assert_eq!(flat, parameters.into_iter().flat_map(|parameter| parameter.data).collect::<Vec<_>>());
     }
@@ -162,12 +154,12 @@ mod tests {
     #[test]
     fn a_copy_is_independent() {
         let original = Cnn::new(1).unwrap();
-        let flat = original.to_flat().unwrap();
+        let flat = original.to_flat();
         let mut copy = Cnn::from_flat(&flat).unwrap();
         copy.load_flat(&vec![0.5; Cnn::PARAMETERS]).unwrap();
-        assert_eq!(original.to_flat().unwrap(), flat);
-        assert_eq!(copy.to_flat().unwrap(), vec![0.5; Cnn::PARAMETERS]);
-        assert_ne!(Cnn::new(2).unwrap().to_flat().unwrap(), flat);
+        assert_eq!(original.to_flat(), flat);
+        assert_eq!(copy.to_flat(), vec![0.5; Cnn::PARAMETERS]);
+        assert_ne!(Cnn::new(2).unwrap().to_flat(), flat);
     }
 
     #[test]

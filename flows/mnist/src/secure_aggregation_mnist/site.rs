@@ -113,7 +113,7 @@ impl Site {
             return Err(out_of_order("local_model_validation"));
         };
         let Scores { aggregated_model, train_loss, local_model } = self.training.scores();
-        let update = self.training.update()?;
+        let update = self.training.update();
         let input = Input {
             weight: self.training.examples(),
             scalars: &[aggregated_model, train_loss, local_model],
