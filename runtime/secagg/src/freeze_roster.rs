@@ -141,14 +141,14 @@ impl FrozenRosterMessage {
 
 /// Checks what one member revealed, but for its signature.
 fn check_reveal(
-    roster: &Roster,
+    member: Option<&RosterEntry>,
     session: &Session,
     from: &str,
     name: &str,
     message: &FreezeRosterMessage,
 ) -> Result<(), Error> {
     session.check(from, &message.session)?;
-    let member = roster.get(name).ok_or_else(|| Error::StrangerPassedOn {
+    let member = member.ok_or_else(|| Error::StrangerPassedOn {
         stage: STAGE,
         from: from.to_owned(),
         name: name.to_owned(),
@@ -167,7 +167,7 @@ pub(crate) fn frozen(roster: Roster, plan: &Plan, reveals: &BTreeMap<String, Fre
         transcript.text(name).bytes(&*reveal.randomness)
     };
     let digest = reveals.iter().fold(start, add).hash();
-    roster.freeze(digest, plan, |name| reveals.contains_key(name))
+    roster.freeze(digest, plan, reveals.keys())
 }
 
 /// A client's view of the frozen roster.
@@ -179,18 +179,23 @@ pub(crate) fn check_frozen(
     site.session.check(SERVER, &message.session)?;
     let digest = statement(&site.session, &roster).hash();
     let mut claims = Vec::new();
+    // Both are in the order of names.
+    let mut members = roster.members().map(|(_, member)| member).peekable();
     for (name, reveal) in &message.reveals {
-        check_reveal(&roster, &site.session, SERVER, name, reveal)?;
+        while members.next_if(|member| member.name < *name).is_some() {}
+        let member = members.next_if(|member| member.name == *name);
+        check_reveal(member, &site.session, SERVER, name, reveal)?;
         if let Some(key) = roster.identity(name)? {
             claims.push(Claim { signer: name, key, digest, signature: reveal.signature.as_ref() });
         }
     }
     verify_all(STAGE, SERVER, &claims)?;
-    drop(claims);
+    drop((claims, members));
     if !message.reveals.contains_key(&site.name) {
         return Err(Error::NotInRoster { client: site.name.clone() });
     }
-    let left = missing(roster.names(), &message.reveals);
+    let everybody = message.reveals.len() == roster.len();
+    let left = if everybody { Vec::new() } else { missing(roster.names(), &message.reveals) };
     site.check_size(STAGE, message.reveals.len(), left.iter().copied())?;
     site.check_fixed(message.reveals.keys())?;
     check_withheld(&site.plan, roster.len(), site.colluders, &left)?;
@@ -251,7 +256,7 @@ impl FreezeRosterServer {
     /// Takes what `from` reveals, the name that the transport authenticated.
     pub fn receive(&mut self, from: &str, message: FreezeRosterMessage) -> Result<(), Error> {
         check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
-        check_reveal(&self.roster, &self.session, from, from, &message)?;
+        check_reveal(self.roster.get(from), &self.session, from, from, &message)?;
         let signed = Signed { stage: STAGE, from, signer: from };
         self.roster.verify(&signed, &statement(&self.session, &self.roster), message.signature.as_ref())?;
         self.received.insert(from.to_owned(), message);

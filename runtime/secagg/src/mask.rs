@@ -100,11 +100,18 @@ fn apply_from<W: Word>(entries: &mut [W], masks: &[Mask], first: usize) -> Resul
     apply_streams(entries, &mut streams?)
 }
 
-type Stream = Ctr128BE<Aes128>;
+pub(crate) type Stream = Ctr128BE<Aes128>;
 
-fn stream(key: &[u8; 32]) -> Result<Stream, Error> {
+pub(crate) fn stream(key: &[u8; 32]) -> Result<Stream, Error> {
     let (aes_key, counter) = key.split_at(16);
     Stream::new_from_slices(aes_key, counter).map_err(|_| Error::Internal { operation: "mask key" })
+}
+
+/// The next bytes of a stream. Never inlined, so that a program has one such loop: compilers make it twice as fast in one
+/// place as in another.
+#[inline(never)]
+pub(crate) fn write_keystream(stream: &mut Stream, bytes: &mut [u8]) -> Result<(), Error> {
+    stream.try_write_keystream(bytes).map_err(|_| Error::Internal { operation: "mask keystream" })
 }
 
 /// A tile's worth of keystream, erased in one piece: an array of bytes would be erased byte by byte.
@@ -132,8 +139,7 @@ fn apply_streams<W: Word>(entries: &mut [W], streams: &mut [(Stream, Sign)]) -> 
         let used = size_of_val(tile);
         let bytes = bytes.split_at_mut_checked(used).map_or(&mut [][..], |(used, _)| used);
         for (stream, sign) in &mut *streams {
-            let exhausted = |_| Error::Internal { operation: "mask keystream" };
-            stream.try_write_keystream(bytes).map_err(exhausted)?;
+            write_keystream(stream, bytes)?;
             match sign {
                 Sign::Plus => combine(tile, W::split(bytes), W::plus),
                 Sign::Minus => combine(tile, W::split(bytes), W::minus),

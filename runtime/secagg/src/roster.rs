@@ -166,9 +166,16 @@ impl Roster {
     }
 
     /// The roster of those who are kept, under its new digest, with the graph that follows from it.
-    pub(crate) fn freeze(mut self, digest: [u8; 32], plan: &Plan, keep: impl Fn(&str) -> bool) -> Self {
-        let gone =
-            (0..).zip(&*self.entries).filter(|(_, entry)| !keep(&entry.name)).map(|(number, _)| number);
+    pub(crate) fn freeze<'a>(
+        mut self,
+        digest: [u8; 32],
+        plan: &Plan,
+        kept: impl Iterator<Item = &'a String>,
+    ) -> Self {
+        // Both are in the order of names.
+        let mut kept = kept.peekable();
+        let mut is_kept = |entry: &RosterEntry| kept.next_if(|name| **name == entry.name).is_some();
+        let gone = (0..).zip(&*self.entries).filter(|(_, entry)| !is_kept(entry)).map(|(number, _)| number);
         self.left = gone.collect();
         self.digest = digest;
         if !plan.is_complete() {

@@ -86,12 +86,12 @@ impl ShareKeysClient {
             let (masking_key, masking_key_commitment) = seal_one(ShareKind::MaskingKey, &key_shares)?;
             sealed.push((
                 name.clone(),
-                SealedShares { seed, masking_key, seed_commitment, masking_key_commitment },
+                Box::new(SealedShares { seed, masking_key, seed_commitment, masking_key_commitment }),
             ));
             agreements.push(agreed);
         }
         // In one piece: a map that grows keeps half of its room free.
-        let shares: BTreeMap<String, SealedShares> = sealed.into_iter().collect();
+        let shares: BTreeMap<String, Box<SealedShares>> = sealed.into_iter().collect();
         let own_position = roster.share_position(&site.name, &site.name);
         let own_seed_share = match own_position {
             Some(_) => Some(Opening::new(share_of(&seed_shares, own_position)?.clone())?),
@@ -152,7 +152,7 @@ fn root_statement(
 }
 
 /// In the order of the recipients' names.
-fn leaves(shares: &BTreeMap<String, SealedShares>) -> Vec<tree::Node> {
+fn leaves(shares: &BTreeMap<String, Box<SealedShares>>) -> Vec<tree::Node> {
     shares.iter().map(|(to, sealed)| sealed.leaf(to)).collect()
 }
 
@@ -184,14 +184,15 @@ pub struct ShareKeysMessage {
     pub(crate) seed_commitment: Commitment,
     /// To the share of `b` that the client keeps, on the complete graph.
     pub(crate) own_commitment: Option<Commitment>,
-    pub(crate) shares: BTreeMap<String, SealedShares>,
+    /// Each in a box, which the server hands on as it is: a copy of all would be most of its memory.
+    pub(crate) shares: BTreeMap<String, Box<SealedShares>>,
     pub(crate) signature: Option<Signature>,
 }
 
 /// What one client dealt another, with the proof that it did: nothing where nothing is signed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DealtShares {
-    pub(crate) sealed: SealedShares,
+    pub(crate) sealed: Box<SealedShares>,
     pub(crate) proof: Option<Box<Proof>>,
 }
 
@@ -351,7 +352,7 @@ impl ShareKeysServer {
         for (from, Received { message, leaves }) in received {
             let Some(sharer) = roster.number(&from) else { continue };
             let commitments = |sealed: &SealedShares| (sealed.seed_commitment, sealed.masking_key_commitment);
-            let pairs = message.shares.values().map(commitments).collect();
+            let pairs = message.shares.values().map(|sealed| commitments(sealed)).collect();
             let dealing = Dealing { seed: message.seed_commitment, own: message.own_commitment, pairs };
             dealings.insert(sharer, dealing);
             // A proof is of use only with a signature.

@@ -6,12 +6,6 @@ use std::{
     time::Duration,
 };
 
-use aes::Aes128;
-use ctr::{
-    Ctr128BE,
-    cipher::{KeyIvInit as _, StreamCipher as _},
-};
-
 use super::Instruments;
 use crate::{
     commitment::Opening,
@@ -19,6 +13,7 @@ use crate::{
     error::Error,
     identity::{IdentityKey, Signature},
     keys::{PrivateKey, PublicKey},
+    mask,
     plan::Plan,
     sealing::{Purpose, ShareKind, seal},
     session::Session,
@@ -184,13 +179,11 @@ impl Sampler {
     }
 
     fn stream(&self, block: &mut [u8; BLOCK]) -> Result<(), Error> {
-        let failed = |_| Error::Internal { operation: "stream unit" };
-        let mut stream = Ctr128BE::<Aes128>::new_from_slices(&[7; 16], &[8; 16])
-            .map_err(|_| Error::Internal { operation: "stream unit" })?;
-        let mut left = self.words.saturating_mul(4);
+        let mut stream = mask::stream(&[7; 32])?;
+        let mut left = self.words.saturating_mul(bytes_of_a_word(self.plan.entry_bits()));
         while left > 0 {
             let part = left.min(BLOCK);
-            stream.try_write_keystream(block.get_mut(..part).unwrap_or_default()).map_err(failed)?;
+            mask::write_keystream(&mut stream, block.get_mut(..part).unwrap_or_default())?;
             left = left.saturating_sub(part);
             black_box(&mut *block);
         }
@@ -211,6 +204,11 @@ impl Sampler {
         black_box(sum);
         best
     }
+}
+
+/// What an entry takes in memory, and of keystream.
+fn bytes_of_a_word(bits: u32) -> usize {
+    if bits <= u32::BITS { 4 } else { 8 }
 }
 
 fn byte(number: usize) -> Result<u8, Error> {
