@@ -51,12 +51,7 @@ pub fn train_epoch(
 /// # Errors
 ///
 /// If `batch_size` is zero or `on_batch` asks to stop.
-pub fn evaluate(
-    model: &mut Cnn,
-    data: &Shard,
-    batch_size: usize,
-    on_batch: &mut OnBatch<'_>,
-) -> Result<f64> {
+pub fn evaluate(model: &mut Cnn, data: &Shard, batch_size: usize, on_batch: &mut OnBatch<'_>) -> Result<f64> {
     let (mut correct, mut scores) = (0_usize, Vec::with_capacity(batch_size.min(data.len()) * CLASSES));
     for_each_batch(data, batch_size, on_batch, |batch| {
         scores.clear();
