@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use veilflow::cli::clap::{self, Args, ValueEnum, value_parser};
 use veilflow::cli::{App, Cohort, Dataset, Fetch, FlowOf, Setup};
 use veilflow::prelude::*;
-use veilflow::secagg::{ClientPolicy, Layout, NumShares, Parameters, Plan, Security, Threshold};
+use veilflow::secagg::{ClientPolicy, Layout, NumShares, Parameters, Plan, Privacy, Security, Threshold};
 
 use crate::secure_aggregation_mnist::{Needed, SCALARS, secure_aggregation_mnist};
 use crate::{
@@ -76,6 +76,9 @@ fn default_min_cohort(sites: usize) -> usize {
     if sites == 2 { 2 } else { 3 }
 }
 
+/// The delta of differential privacy, unless it is said.
+const DELTA: f64 = 1e-5;
+
 /// The flags of secure aggregation.
 #[derive(Args, Clone, Debug)]
 struct ProtocolOptions {
@@ -94,6 +97,15 @@ struct ProtocolOptions {
     /// Values of the update are clipped to plus and minus this [default: 8.0]
     #[arg(long, value_name = "RANGE", allow_negative_numbers = true)]
     clipping_range: Option<f64>,
+    /// Differential privacy: each site's update and scores together are clipped to this L2 norm, and noise is added before they are masked
+    #[arg(long, value_name = "NORM", requires = "dp_noise", allow_negative_numbers = true)]
+    dp_norm: Option<f64>,
+    /// Standard deviation of the noise in the sum, in norms; more sites than the fewest add more
+    #[arg(long, value_name = "SIGMA", requires = "dp_norm", allow_negative_numbers = true)]
+    dp_noise: Option<f64>,
+    /// The delta at which epsilon is told, well below one over the number of sites [default: 1e-5]
+    #[arg(long, value_name = "DELTA", requires = "dp_norm", allow_negative_numbers = true)]
+    dp_delta: Option<f64>,
     /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
     #[arg(long, value_name = "N")]
     min_cohort: Option<usize>,
@@ -110,12 +122,19 @@ impl ProtocolOptions {
         let shard = images.div_ceil(cohort.len().max(1)) as u64;
         let parameters = secure::parameters(cohort.len(), self.max_weight.unwrap_or(shard));
         let clipping_range = self.clipping_range.unwrap_or(parameters.clipping_range());
-        parameters
+        let parameters = parameters
             .with_security(self.security.unwrap_or_default())
             .with_num_shares(self.num_shares.unwrap_or_default())
             .with_reconstruction_threshold(self.threshold.unwrap_or_default())
             .with_clipping_range(clipping_range)
-            .with_min_cohort(self.min_cohort(cohort))
+            .with_min_cohort(self.min_cohort(cohort));
+        match (self.dp_norm, self.dp_noise) {
+            (Some(norm), Some(noise)) => {
+                let privacy = Privacy::new(norm, noise, self.dp_delta.unwrap_or(DELTA));
+                secure::with_privacy(parameters, cohort.len(), privacy)
+            }
+            _ => parameters,
+        }
     }
 
     /// What each site asks of a session. On one machine whoever runs the flow speaks for the sites too.
@@ -133,6 +152,9 @@ impl ProtocolOptions {
             ("--threshold", self.threshold.is_some()),
             ("--max-weight", self.max_weight.is_some()),
             ("--clipping-range", self.clipping_range.is_some()),
+            ("--dp-norm", self.dp_norm.is_some()),
+            ("--dp-noise", self.dp_noise.is_some()),
+            ("--dp-delta", self.dp_delta.is_some()),
             ("--min-cohort", self.min_cohort.is_some()),
         ];
         flags.into_iter().filter_map(|(flag, given)| given.then_some(flag))

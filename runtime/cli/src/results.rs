@@ -28,7 +28,7 @@ pub(crate) struct Counts {
 }
 
 /// How many took which part in a round; `None` where the flow did not say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub(crate) struct Round {
     /// The turn of the outermost loop, from 0.
     pub(crate) round: u32,
@@ -40,6 +40,12 @@ pub(crate) struct Round {
     pub(crate) unmasked: Option<i64>,
     /// How many values of all inputs in the sum were outside the clipping range.
     pub(crate) clipped: Option<i64>,
+    /// What the round cost each collaborator in differential privacy: ε.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) epsilon: Option<f64>,
+    /// What all rounds cost until here, as one ε.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) epsilon_total: Option<f64>,
 }
 
 impl Recorder {
@@ -98,6 +104,8 @@ impl Results {
                 dropped: count("dropped").or_else(|| i64::try_from(counts.missing.len()).ok()),
                 unmasked: count("unmasked"),
                 clipped: count("clipped"),
+                epsilon: counts.metrics.get("epsilon").copied(),
+                epsilon_total: counts.metrics.get("epsilon_total").copied(),
             }
         };
         self.counts.iter().map(of).collect()

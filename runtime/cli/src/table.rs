@@ -34,14 +34,26 @@ pub(crate) fn rounds(rounds: &[Round]) -> Option<String> {
         return None;
     }
     let count = |count: Option<i64>| count.map_or("—".to_owned(), |count| count.to_string());
+    let epsilon = |epsilon: Option<f64>| epsilon.map_or("—".to_owned(), |epsilon| format!("{epsilon:.3}"));
+    // Columns that no round has anything for are left out.
     let clipped = rounds.iter().any(|round| round.clipped.is_some());
-    let columns = if clipped { 5 } else { 4 };
+    let private = rounds.iter().any(|round| round.epsilon.is_some());
+    let is_shown = |column: &(usize, String)| match column.0 {
+        4 => clipped,
+        5 | 6 => private,
+        _ => true,
+    };
+    let shown = |cells: [String; 7]| {
+        cells.into_iter().enumerate().filter(is_shown).map(|(_, cell)| cell).collect::<Vec<_>>()
+    };
     let rows = rounds.iter().map(|round| {
-        let counts = [round.masked, round.dropped, round.unmasked, round.clipped].map(count);
-        [round.round.to_string()].into_iter().chain(counts).take(columns).collect()
+        let [masked, dropped, unmasked, clipped] =
+            [round.masked, round.dropped, round.unmasked, round.clipped].map(count);
+        let [one, total] = [round.epsilon, round.epsilon_total].map(epsilon);
+        shown([round.round.to_string(), masked, dropped, unmasked, clipped, one, total])
     });
-    let titles = ["Rounds", "Masked", "Dropped", "Unmasked", "Clipped"].map(str::to_owned);
-    Some(outline(titles.into_iter().take(columns).collect(), rows, |_| true))
+    let titles = ["Rounds", "Masked", "Dropped", "Unmasked", "Clipped", "Epsilon", "Epsilon in all"];
+    Some(outline(shown(titles.map(str::to_owned)), rows, |_| true))
 }
 
 /// A table with a frame, a double line below its titles, and no lines between its rows.

@@ -321,13 +321,13 @@ impl Plan {
     /// quantization range, nothing to speak of below 2⁴⁰. With all clients at `max_weight` it is one step. It says
     /// nothing about values outside the clipping range.
     ///
-    /// With [`Privacy`] the exact mean is that of the inputs clipped to their norm, all of one weight,
-    /// and the noise adds what it exceeds in some entry with probability 2⁻⁴⁰: some nine times
+    /// With [`Privacy`] the exact mean is that of the inputs clipped to their norm, which all weigh the same, so that
+    /// `total_weight` is not used. The noise adds what it exceeds in some entry with probability 2⁻⁴⁰: some nine times
     /// [`noise_std_of_mean`](Self::noise_std_of_mean).
     pub fn max_error_of_mean(&self, clients: usize, total_weight: u64) -> f64 {
         let clipping = self.parameters.value_range();
-        let unit =
-            self.quantization_step() * self.largest_counted_weight() as f64 / total_weight.max(1) as f64;
+        let total_weight = if self.noise.is_some() { clients as u64 } else { total_weight }.max(1);
+        let unit = self.quantization_step() * self.largest_counted_weight() as f64 / total_weight as f64;
         let tail = self.noise.map_or(0, |noise| noise.tail(clients));
         let rounding = (clients as f64 + tail as f64) * unit;
         // A scaled value of at most `half` steps went through six operations that round to a part in 2⁵³.

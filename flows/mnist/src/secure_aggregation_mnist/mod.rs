@@ -40,7 +40,7 @@ mod server;
 mod site;
 
 use veilflow::prelude::*;
-use veilflow::secagg::Parameters;
+use veilflow::secagg::{Parameters, Privacy};
 
 pub use messages::{
     AddressedCiphertexts, Ciphertexts, CollaboratorIndex, FrozenRoster, MaskedUpdate, NewRound, PublicKeys,
@@ -61,7 +61,17 @@ pub const SCALARS: usize = 3;
 /// The masked vector is as long whatever the range is, and precision is worth having: early in training a difference
 /// of 10^-6 in a parameter grows a thousandfold in one epoch.
 pub fn parameters(sites: usize, max_weight: u64) -> Parameters {
-    let parameters = Parameters::new().with_max_weight(max_weight);
+    finest(Parameters::new().with_max_weight(max_weight), sites)
+}
+
+/// The same parameters with differential privacy, with the finest quantization whose sum and noise fit the modulus.
+///
+/// The norm is of a site's update and scores together, of which the scores alone can be 2 or 3 long.
+pub fn with_privacy(parameters: Parameters, sites: usize, privacy: Privacy) -> Parameters {
+    finest(parameters.with_privacy(privacy), sites)
+}
+
+fn finest(parameters: Parameters, sites: usize) -> Parameters {
     let fits = parameters.largest_quantization_range(sites.max(1).next_power_of_two());
     parameters.with_quantization_range(fits)
 }

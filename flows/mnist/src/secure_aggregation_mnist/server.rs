@@ -4,7 +4,7 @@ use veilflow::engine::SecureAggregator;
 use veilflow::prelude::*;
 use veilflow::secagg::{
     Aggregate, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest, Plan,
-    Session, ShareKeysServer, UnmaskServer,
+    PrivacyAccountant, Session, ShareKeysServer, UnmaskServer,
 };
 
 use super::messages::{
@@ -21,6 +21,8 @@ pub struct Server {
     plan: Plan,
     session: Session,
     protocol: Protocol,
+    /// What the sessions cost each site in privacy.
+    spent: PrivacyAccountant,
     rounds: u32,
     results: Vec<Scores>,
 }
@@ -48,7 +50,8 @@ impl Server {
     /// If the operating system gives no randomness for the session's name.
     pub fn new(model: Vec<f32>, plan: Plan) -> Result<Self> {
         let session = Session::generate(0).map_err(protocol)?;
-        Ok(Self { model, plan, session, protocol: Protocol::None, rounds: 0, results: Vec::new() })
+        let (spent, results) = (PrivacyAccountant::new(), Vec::new());
+        Ok(Self { model, plan, session, protocol: Protocol::None, spent, rounds: 0, results })
     }
 
     /// Says what is protected and how well, and starts the first round.
@@ -61,6 +64,14 @@ impl Server {
             self.plan.security(),
             self.plan.max_error_of_mean(clients, everybody)
         ));
+        if let (Some(one), Some(all)) = (self.plan.privacy_cost(1), self.plan.privacy_cost(rounds.into())) {
+            cx.note(format_args!(
+                "differential privacy of each site: {one} in each of {rounds} rounds, ε = {:.4} in all; all sites count the \
+                 same, and each number of their mean has noise of {:.1e}",
+                all.epsilon(),
+                self.plan.noise_std_of_mean(clients)
+            ));
+        }
         if self.plan.min_cohort() == 2 {
             cx.note("min-cohort 2: where only two sites are in a sum, each can compute the other's update from it");
         }
@@ -126,6 +137,10 @@ impl Server {
     /// Round 2: adds up the masked updates. The sites that are in the sum are told who is.
     pub(super) fn join(&mut self, updates: Inputs<MaskedUpdate>, cx: &Context) -> Result<Foreach<Survivors>> {
         let Protocol::Masking(mut server) = self.protocol.take() else { return Err(out_of_order("join")) };
+        if let Some(cost) = self.plan.privacy_cost(1) {
+            // Whether the session ends well or not: from here on there is a sum to be seen.
+            self.spent.charge(&cost);
+        }
         let masked = receive(updates, cx, |name, MaskedUpdate(message)| server.receive(name, message));
         let (server, survivors) = server.announce(ModelDigest::of_f32(&self.model)).map_err(protocol)?;
         self.protocol = Protocol::Checking { server, masked };
@@ -164,7 +179,14 @@ impl Server {
         cx.metric("masked", masked as f64);
         cx.metric("dropped", self.plan.clients().saturating_sub(masked) as f64);
         cx.metric("unmasked", unmasked as f64);
-        cx.metric("clipped", aggregate.clipped() as f64);
+        match aggregate.privacy() {
+            Some(cost) => {
+                cx.metric("epsilon", cost.epsilon());
+                cx.metric("epsilon_total", self.spent.total(cost.delta()).epsilon());
+            }
+            // With privacy nobody counts what it clips.
+            None => cx.metric("clipped", aggregate.clipped() as f64),
+        }
         self.results.push(scores);
         if cx.round() + 1 < self.rounds {
             return Ok(Loop::Again(self.new_round(cx.round() + 1)));

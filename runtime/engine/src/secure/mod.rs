@@ -188,7 +188,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
         let parameters = &self.parameters;
         // The digest is over all parameters, those too that get no line of their own.
         let digest: String = parameters.digest().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        vec![
+        let mut lines = vec![
             ("security", parameters.security().to_string()),
             ("num-shares", parameters.num_shares().to_string()),
             ("threshold", parameters.reconstruction_threshold().to_string()),
@@ -197,8 +197,16 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
             ("clipping-range", parameters.clipping_range().to_string()),
             ("quantization-range", parameters.quantization_range().to_string()),
             ("modulus-range", parameters.modulus_range().to_string()),
-            ("digest", digest),
-        ]
+        ];
+        if let Some(privacy) = parameters.privacy() {
+            lines.extend([
+                ("dp-norm", privacy.norm().to_string()),
+                ("dp-noise", privacy.noise_multiplier().to_string()),
+                ("dp-delta", privacy.delta().to_string()),
+            ]);
+        }
+        lines.push(("digest", digest));
+        lines
     }
 
     fn needs(&self, invited: usize) -> Result<Needs> {

@@ -2,7 +2,7 @@
 
 use veilflow_secagg::{
     AdvertiseKeysServer, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest,
-    NumShares, Parameters, Plan, Session, ShareKeysServer, UnmaskServer,
+    NumShares, Parameters, Plan, PrivacyAccountant, PrivacyCost, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
     Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
@@ -25,6 +25,10 @@ pub struct SecAggServer {
     opened: bool,
     stage: Stage,
     message: Option<MessageDigest>,
+    /// What the running session costs each site in privacy, if anything.
+    cost: Option<PrivacyCost>,
+    /// What all sessions that came to masked inputs cost.
+    spent: PrivacyAccountant,
     /// Those whom the session lost before its sum was made.
     lost: Vec<Missing>,
     /// Those who sent what the protocol refuses, in any round.
@@ -46,7 +50,19 @@ impl SecAggServer {
     pub(super) fn new(parameters: Parameters, place: SecureAggregator) -> Result<Self> {
         let session = Session::generate(0).map_err(protocol)?;
         let (stage, lost, refused) = (Stage::None, Vec::new(), Vec::new());
-        Ok(Self { parameters, place, session, opened: false, stage, message: None, lost, refused })
+        let (cost, spent) = (None, PrivacyAccountant::new());
+        Ok(Self {
+            parameters,
+            place,
+            session,
+            opened: false,
+            stage,
+            message: None,
+            cost,
+            spent,
+            lost,
+            refused,
+        })
     }
 
     fn take(&mut self) -> Stage {
@@ -98,6 +114,7 @@ impl SecAggServer {
         self.lost = opening.missing().to_vec();
         let server = self.place.server(self.session, plan, opening.invited())?;
         self.message = Some(opening.message());
+        self.cost = plan.privacy_cost(1);
         self.stage = Stage::Advertising(server);
         Ok(Foreach::only(opening.invited(), NewSession { session: self.session, clients }))
     }
@@ -111,6 +128,13 @@ impl SecAggServer {
             "secure aggregation of {clients} sites against a {security} server, threshold {threshold}; \
              a mean is exact to {error:.1e}"
         ));
+        if let Some(cost) = plan.privacy_cost(1) {
+            let noise = plan.noise_std_of_mean(clients);
+            cx.note(format_args!(
+                "differential privacy of each site: {cost} in each round; all sites count the same, and each number of \
+                 their mean has noise of {noise:.1e}"
+            ));
+        }
         let neighbours = plan.neighbours();
         if neighbours + 1 < clients {
             cx.note(format_args!("each site shares its secrets with {neighbours} others in a random graph"));
@@ -178,6 +202,10 @@ impl SecAggServer {
         let (Stage::Masking(mut server), Some(message)) = (self.take(), self.message) else {
             return Err(out_of_order("add_up"));
         };
+        if let Some(cost) = &self.cost {
+            // Whether the session ends well or not: from here on there is a sum to be seen.
+            self.spent.charge(cost);
+        }
         self.lose("mask", inputs, |name, MaskedInput(message)| server.receive(name.as_str(), message));
         let model = ModelDigest::from_bytes(*message.as_bytes());
         let (server, survivors) = server.announce(model).map_err(protocol)?;
@@ -214,7 +242,14 @@ impl SecAggServer {
         cx.metric("masked", survivors.len() as f64);
         cx.metric("dropped", lost.len() as f64);
         cx.metric("unmasked", unmasked as f64);
-        cx.metric("clipped", aggregate.clipped() as f64);
+        match aggregate.privacy() {
+            Some(cost) => {
+                cx.metric("epsilon", cost.epsilon());
+                cx.metric("epsilon_total", self.spent.total(cost.delta()).epsilon());
+            }
+            // With privacy nobody counts what it clips.
+            None => cx.metric("clipped", aggregate.clipped() as f64),
+        }
         let range = self.parameters.clipping_range();
         let mut means = Means::new(aggregate.scalars(), aggregate.mean(), range);
         let total_weight = aggregate.total_weight();
@@ -226,6 +261,7 @@ impl HiddenRole for SecAggServer {
     fn close(&mut self) {
         self.stage = Stage::None;
         self.message = None;
+        self.cost = None;
         self.lost.clear();
         self.refused.clear();
     }

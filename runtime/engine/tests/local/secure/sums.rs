@@ -1,14 +1,14 @@
 //! The sum is the plain fixed-point sum, bit for bit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use veilflow::prelude::*;
-use veilflow_engine::{LocalRuntime, SecAgg};
-use veilflow_secagg::{FixedPointSum, Input, Layout, Parameters};
+use veilflow_engine::{Event, EventKind, LocalRuntime, SecAgg};
+use veilflow_secagg::{FixedPointSum, Input, Layout, Parameters, Privacy};
 use veilflow_spec::{Cancellation, Device, MessageDigest, Origin, Placement, Signal, SignalSink};
 
-use super::support::{Update, flow, model, parameters, runtime};
+use super::support::{Server, Site, Update, flow, model, parameters, runtime};
 
 struct Nowhere;
 
@@ -46,6 +46,40 @@ fn a_secure_sum_equals_the_plain_fixed_point_sum_to_the_last_bit() {
         assert_eq!([told.mean.loss], plain.scalars(), "round {turn}");
         assert_eq!(told.mean.weight, 10, "a mean's weight is the total");
     }
+}
+
+/// With differential privacy all sites count the same, and the run tells what it costs in each round and in all.
+#[test]
+fn a_private_sum_has_noise_and_a_price() {
+    let names = ["a", "b", "c", "d"];
+    let private = parameters().with_privacy(Privacy::new(20.0, 1e-3, 1e-5));
+    let plan = private.plan(4, Layout::new(1, 4)).unwrap();
+    let metrics = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&metrics);
+    let runtime = runtime(&names, 2).observe(Arc::new(move |event: &Event| {
+        if let EventKind::Signal { signal: Signal::Metric { name, value }, .. } = &event.kind {
+            seen.lock().unwrap().push((name.clone(), *value));
+        }
+    }));
+    let flow = Flow::new("private", 1)
+        .start(Server::start)
+        .repeat(|round| round.foreach(Site::train).secure_join(SecAgg::new(private), Server::average))
+        .end();
+    let told = runtime.run(&flow, ()).unwrap();
+    for told in &told {
+        assert_eq!(told.mean.weight, 4, "the number of sites");
+        // Weights 1 to 4, which scale what is trained: 0.25 · 2.5 where all count the same.
+        let off = told.mean.values.values().iter().map(|value| (f64::from(*value) - 0.625).abs());
+        let largest = off.fold(0.0, f64::max);
+        assert!(largest > 0.0 && largest < plan.max_error_of_mean(4, 4), "{largest}");
+    }
+    assert_ne!(told[0].mean, told[1].mean, "fresh noise in each round");
+    let metrics = metrics.lock().unwrap();
+    let of = |name: &str| metrics.iter().filter(|m| m.0 == name).map(|m| m.1).collect::<Vec<_>>();
+    let cost = |rounds| plan.privacy_cost(rounds).unwrap().epsilon();
+    assert_eq!(of("epsilon"), [cost(1), cost(1)]);
+    assert_eq!(of("epsilon_total"), [cost(1), cost(2)]);
+    assert!(of("clipped").is_empty(), "nobody counts what it clips");
 }
 
 #[test]
