@@ -102,6 +102,32 @@ fn a_sparse_graph_gives_the_same_model_and_few_sites_share_with_all() {
 }
 
 #[test]
+fn a_private_run_tells_its_cost_in_each_round_and_in_all() {
+    for (flow, secure) in [("secagg-mnist", &[][..]), ("fedavg-mnist", &["--secure", "secagg"][..])] {
+        let privacy = ["--dp-norm", "3", "--dp-noise", "2", "--collaborators", "4", "--output", "json"];
+        let output = run(flow, &[&privacy[..], secure].concat());
+        assert!(
+            errors(&output).contains("differential privacy of each site: ε = 2.1657 at δ = 1e-5"),
+            "{}",
+            errors(&output)
+        );
+        let object = json(&output);
+        let of = |round: usize, key: &str| object["rounds"][round][key].as_f64().unwrap();
+        // ρ is 1/8 a round; the two in the first round are one number by two ways.
+        assert!(
+            (of(0, "epsilon") - 2.1657).abs() < 1e-3 && of(0, "epsilon") == of(0, "epsilon_total"),
+            "{object}"
+        );
+        assert!(of(1, "epsilon_total") > of(0, "epsilon") && of(1, "epsilon_total") < 2.0 * of(0, "epsilon"));
+        assert_eq!(object["rounds"][0]["clipped"], Value::Null);
+        let alone = run(flow, &[&["--dp-norm", "3"][..], secure].concat());
+        assert!(!alone.status.success() && errors(&alone).contains("--dp-noise"), "{}", errors(&alone));
+        let none = run(flow, &[&["--dp-norm", "3", "--dp-noise", "-1"][..], secure].concat());
+        assert!(errors(&none).contains("noise-multiplier of -1"), "{}", errors(&none));
+    }
+}
+
+#[test]
 fn what_was_clipped_is_counted_for_all_sites_together() {
     for (flow, secure) in [("secagg-mnist", &[][..]), ("fedavg-mnist", &["--secure", "secagg"][..])] {
         let clipped = |range| {

@@ -1,24 +1,23 @@
 //! Neural-network layers that are right and fast on a CPU, on [candle](candle_core).
 //!
-//! candle supplies the tensors; every layer here is a candle custom operation with its own forward and
-//! backward pass. Three reasons not to use candle 0.11's own:
+//! A [`Network`] is what trains: a chain of layers in `f32` that computes in blocks of sixteen images, with the processor's
+//! widest vectors, on the threads that it is given and on no others.
 //!
-//! - its `max_pool2d` hands a window's maximum a quarter of its gradient (for 2×2 windows), so that
-//!   a convolutional network hardly learns;
-//! - its convolution spends half of its time on an input gradient that the first layer does not need;
-//! - its products, its convolutions and, from 65,536 elements, its element-wise operations run on pools of
-//!   threads of their own. In a federation one process trains many participants side by side and decides itself
-//!   what runs together, so **a [`Sequential`] never leaves the thread that called it**.
+//! The same layers as functions of candle's tensors ([`conv2d`], [`linear()`], …, or a [`Sequential`] of them) take `f32` and
+//! `f64` and work under `Tensor::backward`. Each is a candle custom operation with its own forward and backward pass, for
+//! three reasons. Of candle 0.11's own,
 //!
-//! The functions ([`conv2d`], [`linear()`], …) also work under candle's `Tensor::backward`, which adds up large
-//! gradients on candle's pool; [`Sequential`] has a backward pass of its own, which does not.
+//! - `max_pool2d` hands a window's maximum a quarter of its gradient (for 2×2 windows), so that a convolutional network
+//!   hardly learns;
+//! - the convolution spends half of its time on an input gradient that the first layer does not need;
+//! - products, convolutions and, from 65,536 elements, element-wise operations run on pools of threads of their own. In a
+//!   federation one process trains many participants side by side and decides itself what runs together.
 //!
 //! # Numbers
 //!
-//! The layers take `f32` and `f64` tensors on the CPU. Sums are formed in an order that the shapes
-//! alone decide, with separate multiplications and additions, and `exp` and `ln` are those of the
-//! `libm` package. The same inputs therefore give the same bits in every run, on any number of cores, and
-//! on every processor that computes IEEE 754.
+//! Sums are formed in an order that the shapes alone decide, and `exp` and `ln` are those of the `libm` package. The same
+//! inputs therefore give the same bits in every run, on any number of cores, and on every processor that computes
+//! IEEE 754. (A `Network` multiplies and adds in one rounding, the functions in two.)
 //!
 //! Shapes follow PyTorch: images are `[batch, channels, height, width]`, the weight of a convolution is
 //! `[out, in, kernel, kernel]`, that of a linear layer `[out, in]`. So does the default

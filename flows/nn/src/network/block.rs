@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::lanes::{LANES, Lanes};
 use super::linear::one_after_the_other;
-use super::stage::Scratch;
+use super::stage::{Backward, Scratch};
 use super::{Images, Network};
 
 /// The memory of one block's passes. It grows in the first of each and is used again in all others.
@@ -79,15 +79,15 @@ impl Workspace {
             // Below the first stage with parameters nobody uses a gradient.
             let Some(first) = first.filter(|first| number >= *first) else { break };
             let (before, after) = self.gradients.split_at_mut(number + 1);
-            stage.backward(
-                network.instructions,
-                &self.activations[number],
-                &self.activations[number + 1],
-                &after[0],
-                (number > first).then_some(&mut before[number][..]),
-                &mut self.scratch[number],
-                &mut self.gradient,
-            );
+            let pass = Backward {
+                instructions: network.instructions,
+                input: &self.activations[number],
+                output: &self.activations[number + 1],
+                output_gradient: &after[0],
+                input_gradient: (number > first).then_some(&mut before[number][..]),
+                parameter_gradients: &mut self.gradient,
+            };
+            stage.backward(pass, &mut self.scratch[number]);
         }
     }
 

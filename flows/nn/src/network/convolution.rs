@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::kernels::{Correlate, Finish, Gate, Packed, Spread, WeightGradient, Window};
 use super::lanes::{Instructions, Lanes};
+use super::stage::Backward;
 
 /// The sizes of a convolution, and where its parameters are.
 #[derive(Debug)]
@@ -127,16 +128,9 @@ impl Convolution {
     }
 
     /// Adds the gradients of the parameters, and writes that of the input where it is asked for.
-    pub(super) fn backward(
-        &self,
-        instructions: Instructions,
-        input: &[Lanes],
-        output: &[Lanes],
-        output_gradient: &[Lanes],
-        input_gradient: Option<&mut [Lanes]>,
-        scratch: &mut Scratch,
-        parameter_gradients: &mut [f32],
-    ) {
+    pub(super) fn backward(&self, pass: Backward<'_>, scratch: &mut Scratch) {
+        let Backward { instructions, input, output, output_gradient, input_gradient, parameter_gradients } =
+            pass;
         let (height, width) = (self.sums_height(), self.sums_width());
         // With so much room around it that the mirrored kernel never leaves it, where the input's gradient is wanted; a
         // stride leaves zeros between.

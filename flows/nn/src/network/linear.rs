@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::kernels::{Correlate, Finish, Gate, LinearGradient, Packed, Spread, Window};
 use super::lanes::{Instructions, LANES, Lanes};
+use super::stage::Backward;
 
 /// The sizes of a fully connected layer, and where its parameters are. It is a convolution of images of one pixel.
 #[derive(Debug)]
@@ -42,16 +43,9 @@ impl Linear {
     }
 
     /// Adds the gradients of the parameters, and writes that of the input where it is asked for.
-    pub(super) fn backward(
-        &self,
-        instructions: Instructions,
-        input: &[Lanes],
-        output: &[Lanes],
-        output_gradient: &[Lanes],
-        input_gradient: Option<&mut [Lanes]>,
-        scratch: &mut Scratch,
-        parameter_gradients: &mut [f32],
-    ) {
+    pub(super) fn backward(&self, pass: Backward<'_>, scratch: &mut Scratch) {
+        let Backward { instructions, input, output, output_gradient, input_gradient, parameter_gradients } =
+            pass;
         scratch.gated.resize(self.outputs, Lanes::ZERO);
         instructions.run(Spread {
             gradient: output_gradient,

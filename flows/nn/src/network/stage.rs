@@ -23,6 +23,20 @@ pub(super) struct Scratch {
     winners: Vec<Lanes>,
 }
 
+/// What the way back of a block through one stage reads, and what it writes.
+pub(super) struct Backward<'a> {
+    pub(super) instructions: Instructions,
+    /// What the stage read on the way there.
+    pub(super) input: &'a [Lanes],
+    /// What it wrote.
+    pub(super) output: &'a [Lanes],
+    pub(super) output_gradient: &'a [Lanes],
+    /// Where somebody needs it.
+    pub(super) input_gradient: Option<&'a mut [Lanes]>,
+    /// Of all parameters of the network: the block's are added.
+    pub(super) parameter_gradients: &'a mut [f32],
+}
+
 /// The stages, the shapes of their parameters, and whether log-softmax comes last.
 pub(super) struct Compiled {
     pub(super) stages: Vec<Stage>,
@@ -205,53 +219,23 @@ impl Stage {
         }
     }
 
-    /// One block: adds the gradients of the parameters, and writes that of the input where it is asked for.
-    #[expect(clippy::too_many_arguments, reason = "what a stage has of a block, each in its own place")]
-    pub(super) fn backward(
-        &self,
-        instructions: Instructions,
-        input: &[Lanes],
-        output: &[Lanes],
-        output_gradient: &[Lanes],
-        input_gradient: Option<&mut [Lanes]>,
-        scratch: &mut Scratch,
-        parameter_gradients: &mut [f32],
-    ) {
-        let (len, width) = (output.len(), input.len());
+    /// The way back of one block.
+    pub(super) fn backward(&self, pass: Backward<'_>, scratch: &mut Scratch) {
+        let (len, width) = (pass.output.len(), pass.input.len());
         let (gate, planes, height, columns, plane, row) = match self {
-            Self::Convolution(stage) => {
-                return stage.backward(
-                    instructions,
-                    input,
-                    output,
-                    output_gradient,
-                    input_gradient,
-                    &mut scratch.convolution,
-                    parameter_gradients,
-                );
-            }
-            Self::Linear(stage) => {
-                return stage.backward(
-                    instructions,
-                    input,
-                    output,
-                    output_gradient,
-                    input_gradient,
-                    &mut scratch.linear,
-                    parameter_gradients,
-                );
-            }
+            Self::Convolution(stage) => return stage.backward(pass, &mut scratch.convolution),
+            Self::Linear(stage) => return stage.backward(pass, &mut scratch.linear),
             Self::MaxPool { planes, height, width, size } => {
                 let gate = Gate::Winner { winners: &scratch.winners, size: *size };
                 (gate, *planes, height / size, width / size, height * width, *width)
             }
-            Self::Relu { .. } => (Gate::Positive(output), 1, 1, len, width, width),
+            Self::Relu { .. } => (Gate::Positive(pass.output), 1, 1, len, width, width),
         };
-        let Some(target) = input_gradient else { return };
+        let Some(target) = pass.input_gradient else { return };
         // What no window covers has no gradient.
         target.fill(Lanes::ZERO);
-        instructions.run(Spread {
-            gradient: output_gradient,
+        pass.instructions.run(Spread {
+            gradient: pass.output_gradient,
             gate,
             planes,
             height,

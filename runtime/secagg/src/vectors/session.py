@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 DOMAIN = "veilflow/secagg/v1/"
+# Of the group of P-256 (FIPS 186-5).
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def fields(*parts):
@@ -99,6 +101,11 @@ class Key:
     def sign(self, statement):
         algorithm = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
         r, s = utils.decode_dss_signature(self.key.sign(statement, algorithm))
+        # Of s and -s the one whose point has an even y, so that others can look at many signatures together.
+        d, e = int.from_bytes(self.scalar, "big"), int.from_bytes(hashlib.sha256(statement).digest(), "big")
+        nonce = (e + r * d) * pow(s, -1, ORDER) % ORDER
+        if ec.derive_private_key(nonce, ec.SECP256R1()).public_key().public_numbers().y % 2:
+            s = ORDER - s
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
