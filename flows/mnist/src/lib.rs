@@ -1,6 +1,7 @@
 //! MNIST: data, the CNN, and the flows secure_aggregation_mnist and fedavg_mnist.
 
 mod apps;
+mod bench_train;
 mod cnn;
 mod dataset;
 mod error;
@@ -13,6 +14,7 @@ pub mod secure_aggregation_mnist;
 mod training;
 
 pub use apps::{FedavgMnist, SecaggMnist, dataset};
+pub use bench_train::bench_train;
 pub use cnn::{Cnn, Parameter};
 pub use dataset::{CLASSES, IMAGE_PIXELS, IMAGE_SIDE, MnistData, Shard, Split};
 pub use error::{Error, FetchFailure, Result};

@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use layer::{Conv2d, Linear};
 pub use linear::linear;
 pub use loss::nll_loss;
-pub use network::{Contiguous, Images, Network};
+pub use network::{Contiguous, Images, Network, multiply_and_add};
 pub use optimizer::{Adam, Schedule, Sgd};
 pub use pooling::max_pool2d;
 pub use sequential::{Layer, Sequential};

@@ -200,7 +200,7 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
     if !registry.datasets.is_empty() {
         command = command.subcommand(data(registry, binary));
     }
-    let command = command.subcommand(secagg::command(binary)).subcommand(bench::command(binary));
+    let command = command.subcommand(secagg::command(binary)).subcommand(bench::command(registry, binary));
     command.subcommand(completions(binary)).after_help(format!(
         "Examples:\n  {binary} run {example} {arguments}\n  {binary} graph {example} --format mermaid"
     ))

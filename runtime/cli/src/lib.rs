@@ -16,6 +16,7 @@
 
 mod app;
 mod args;
+mod benchmark;
 mod cohort;
 mod commands;
 mod config;
@@ -41,6 +42,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use app::{App, FlowOf, Setup};
+pub use benchmark::{Bench, Benchmark, Measured};
 pub use clap;
 pub use cohort::Cohort;
 pub use console::Console;

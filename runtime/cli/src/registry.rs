@@ -1,14 +1,16 @@
-//! The flows and data sets of a program.
+//! The flows, data sets and benchmarks of a program.
 
 use crate::app::App;
+use crate::benchmark::Benchmark;
 use crate::dataset::Dataset;
 use crate::entry::{Entry, entry};
 
-/// The flows and data sets that a command line offers.
+/// The flows, data sets and benchmarks that a command line offers.
 pub struct Registry {
     pub(crate) version: &'static str,
     pub(crate) flows: Vec<Box<dyn Entry>>,
     pub(crate) datasets: Vec<Dataset>,
+    pub(crate) benchmarks: Vec<Benchmark>,
 }
 
 impl Default for Registry {
@@ -20,7 +22,12 @@ impl Default for Registry {
 impl Registry {
     /// A registry of nothing.
     pub fn new() -> Self {
-        Self { version: env!("CARGO_PKG_VERSION"), flows: Vec::new(), datasets: Vec::new() }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            flows: Vec::new(),
+            datasets: Vec::new(),
+            benchmarks: Vec::new(),
+        }
     }
 
     /// Adds a flow.
@@ -32,6 +39,12 @@ impl Registry {
     /// Adds a data set.
     pub fn dataset(mut self, dataset: Dataset) -> Self {
         self.datasets.push(dataset);
+        self
+    }
+
+    /// Adds a benchmark. `secagg` is there already.
+    pub fn benchmark(mut self, benchmark: Benchmark) -> Self {
+        self.benchmarks.push(benchmark);
         self
     }
 

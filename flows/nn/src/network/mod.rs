@@ -21,6 +21,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use self::block::Workspace;
+use self::kernels::Peak;
 use self::lanes::{Instructions, LANES};
 use self::stage::{Compiled, Stage, compile};
 use crate::{Error, Result, Sequential};
@@ -70,6 +71,14 @@ impl Images for Contiguous<'_> {
     fn image(&self, number: usize) -> &[f32] {
         &self.values[number * self.image..][..self.image]
     }
+}
+
+/// Makes the processor multiply and add in registers, and nothing else, for so many rounds: the most that a network can
+/// hope for. Returns the number of operations.
+pub fn multiply_and_add(rounds: usize) -> u64 {
+    let (operations, value) = Instructions::detect().run(Peak { rounds });
+    std::hint::black_box(value);
+    operations
 }
 
 /// A network of `f32` on the CPU, with its parameters and the memory that it works in.

@@ -54,7 +54,7 @@ pub(crate) fn dispatch(
             None => Ok(()),
         },
         Some(("secagg", matches)) => secagg::secagg(matches, console),
-        Some(("bench", matches)) => bench::bench(matches, console),
+        Some(("bench", matches)) => bench::bench(registry, matches, console),
         Some(("completions", matches)) => {
             let command = args::command(registry, binary, Strictness::Strict);
             completions::completions(command, binary, matches, console)

@@ -1,6 +1,7 @@
 //! `bench`.
 
 mod here;
+mod own;
 mod secagg;
 
 use std::time::Duration;
@@ -10,22 +11,29 @@ use clap::{ArgMatches, Command};
 pub(crate) use self::here::Here;
 use crate::console::Console;
 use crate::error::CliError;
+use crate::registry::Registry;
 
 /// The grammar of `bench`.
-pub(crate) fn command(binary: &str) -> Command {
-    Command::new("bench")
+pub(crate) fn command(registry: &Registry, binary: &str) -> Command {
+    let command = Command::new("bench")
         .about("Measures what parts of Veilflow cost on this machine")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .subcommand(secagg::command(binary))
-        .after_help(format!("Example:\n  {binary} bench secagg {}", secagg::EXAMPLE))
+        .after_help(format!("Example:\n  {binary} bench secagg {}", secagg::EXAMPLE));
+    registry.benchmarks.iter().fold(command, |command, benchmark| command.subcommand(own::command(benchmark)))
 }
 
-pub(super) fn bench(matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
-    match matches.subcommand() {
-        Some((_, matches)) => secagg::secagg(matches, console),
-        None => Ok(()),
+pub(super) fn bench(
+    registry: &Registry,
+    matches: &ArgMatches,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    match registry.benchmarks.iter().find(|benchmark| benchmark.name == name) {
+        Some(benchmark) => own::run(benchmark, matches, console),
+        None => secagg::secagg(matches, console),
     }
 }
 
