@@ -16,7 +16,8 @@ impl WithSimd for Peak {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> (u64, f32) {
-        let mut sums = [simd.splat_f32s(1.0); SUMS];
+        // All different, or the compiler would compute one for all.
+        let mut sums: [S::f32s; SUMS] = std::array::from_fn(|number| simd.splat_f32s(number as f32));
         let (factor, term) = (simd.splat_f32s(1.0 - 1e-6), simd.splat_f32s(1e-6));
         for _ in 0..self.rounds {
             for sum in &mut sums {
