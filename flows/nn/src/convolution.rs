@@ -51,6 +51,18 @@ pub fn conv2d(
     parametric::apply::<Sizes>(Sliding { stride, padding }, input, weight, bias)
 }
 
+/// More rows or columns of zeros than this are a slip of the finger.
+const MAX_PADDING: usize = 1 << 16;
+
+/// A side of an image with the zeros on both its ends.
+pub(crate) fn padded(operation: &'static str, side: usize, padding: usize) -> Result<usize> {
+    if padding > MAX_PADDING {
+        let what = "the padding (at most)";
+        return Err(Error::Size { operation, what, expected: MAX_PADDING, got: padding });
+    }
+    Ok(side + 2 * padding)
+}
+
 /// The sizes of a convolution, checked in one place.
 struct Sizes {
     batch: usize,
@@ -178,7 +190,8 @@ impl Parametric for Sizes {
         if sliding.stride == 0 {
             return Err(Error::Empty { operation: OPERATION, argument: "stride" });
         }
-        let (padded_height, padded_width) = (height + 2 * sliding.padding, width + 2 * sliding.padding);
+        let padded_height = padded(OPERATION, height, sliding.padding)?;
+        let padded_width = padded(OPERATION, width, sliding.padding)?;
         if kernel > padded_height || kernel > padded_width {
             let (height, width) = (padded_height, padded_width);
             return Err(Error::Window { operation: OPERATION, window: kernel, height, width });

@@ -4,6 +4,7 @@ use super::convolution::{self, Convolution};
 use super::kernels::{Gate, MaxPool, Packed, Rectify, Spread};
 use super::lanes::{Instructions, Lanes};
 use super::linear::{self, Linear};
+use crate::convolution::padded;
 use crate::{Error, Layer, Result};
 
 /// One pass over an activation.
@@ -47,6 +48,9 @@ pub(super) struct Compiled {
 
 /// Puts layers together, and checks that each fits the one before it.
 pub(super) fn compile(input: [usize; 3], layers: &[Layer], instructions: Instructions) -> Result<Compiled> {
+    if input.contains(&0) {
+        return Err(Error::Empty { operation: "Network::new", argument: "input" });
+    }
     let mut shape = input.to_vec();
     let (mut stages, mut shapes, mut parameters) = (Vec::new(), Vec::new(), 0);
     let mut log_softmax = false;
@@ -73,7 +77,8 @@ pub(super) fn compile(input: [usize; 3], layers: &[Layer], instructions: Instruc
                 if channels != expected {
                     return Err(size("Conv2d", "the number of channels", expected, channels));
                 }
-                let (padded_height, padded_width) = (height + 2 * padding, width + 2 * padding);
+                let padded_height = padded("Conv2d", height, padding)?;
+                let padded_width = padded("Conv2d", width, padding)?;
                 if kernel > padded_height || kernel > padded_width {
                     let (height, width) = (padded_height, padded_width);
                     return Err(Error::Window { operation: "Conv2d", window: kernel, height, width });
@@ -245,7 +250,7 @@ impl Stage {
             target_width: row,
             first: 0,
             stride: 1,
-            sums: &mut vec![0.0; planes],
+            sums: &mut [],
         });
     }
 }

@@ -182,8 +182,8 @@ fn what_is_not_a_number_is_not_hidden() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut linear = |inputs| Layer::Linear(Linear::new(inputs, 3, &mut rng).unwrap());
+    let rng = || ChaCha8Rng::seed_from_u64(1);
+    let linear = |inputs| Layer::Linear(Linear::new(inputs, 3, &mut rng()).unwrap());
     let network = |layers| Network::new([1, 4, 4], &Sequential::new(layers));
     let message = |result: Result<Network>| result.err().unwrap().to_string();
     assert_eq!(
@@ -202,6 +202,13 @@ fn what_does_not_fit_is_refused() {
         message(network(vec![Layer::Flatten, Layer::LogSoftmax, linear(16)])),
         "these layers do not make a network: log-softmax is not the last layer"
     );
+    let conv = |padding| Layer::Conv2d(Conv2d::new(1, 2, 1, &mut rng()).unwrap().with_padding(padding));
+    assert_eq!(
+        message(network(vec![conv(usize::MAX)])),
+        format!("Conv2d: the padding (at most) must be 65536, got {}", usize::MAX)
+    );
+    let flat = Network::new([1, 4, 0], &Sequential::new(vec![conv(1)]));
+    assert!(matches!(flat.err().unwrap(), Error::Empty { argument: "input", .. }));
     let mut no_loss = network(vec![Layer::Flatten, linear(16)]).unwrap();
     let mut network = network(vec![Layer::Flatten, linear(16), Layer::LogSoftmax]).unwrap();
     let images = Contiguous::new(&[0.0; 32], 16).unwrap();

@@ -34,7 +34,7 @@ pub(crate) struct Spread<'a> {
     pub(crate) target_width: usize,
     pub(crate) first: usize,
     pub(crate) stride: usize,
-    /// Of each plane, to which the sum of its gradients is added: the gradient of its bias.
+    /// Of each plane, to which the sum of its gradients is added: the gradient of its bias. Empty where there is none.
     pub(crate) sums: &'a mut [f32],
 }
 
@@ -47,7 +47,7 @@ impl WithSimd for Spread<'_> {
         let gradient = vectors::<S>(self.gradient);
         let target = vectors_mut::<S>(self.target);
         let size = if let Gate::Winner { size, .. } = self.gate { size } else { 1 };
-        for (plane, total) in (0..self.planes).zip(self.sums) {
+        for plane in 0..self.planes {
             let mut lanes = Lanes::ZERO;
             for turn in 0..turns {
                 let mut sum = zero;
@@ -81,7 +81,9 @@ impl WithSimd for Spread<'_> {
                 }
                 vectors_mut::<S>(std::slice::from_mut(&mut lanes))[turn] = sum;
             }
-            *total += lanes.sum();
+            if let Some(total) = self.sums.get_mut(plane) {
+                *total += lanes.sum();
+            }
         }
     }
 }
