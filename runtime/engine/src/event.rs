@@ -5,14 +5,16 @@
 //! the run's stream, in a confidential flow it stays at the site, where a [site's
 //! observer](crate::LocalRuntime::observe_sites) may look at it. Progress never crosses.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use veilflow_spec::{Fingerprint, Missing, Name, Origin, Placement, Signal, SignalSink};
 
 /// Something that happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
     /// Its number in the stream, from 0.
@@ -24,7 +26,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum EventKind {
     /// The run started.
@@ -39,6 +41,11 @@ pub enum EventKind {
         seed: u64,
         /// The collaborators, in the order of their names.
         collaborators: Vec<Name>,
+    },
+    /// A later process goes on with the run, from its last checkpoint: events from this number on are told again.
+    Resumed {
+        /// The number. This event has it too.
+        from: u64,
     },
     /// A step started.
     StepStarted {
@@ -106,7 +113,7 @@ pub enum EventKind {
 }
 
 /// A fan-out at one turn of its loops.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FanOrigin {
     /// Its path in the graph.
     pub path: Arc<str>,
@@ -130,6 +137,13 @@ impl<F: Fn(&Event) + Send + Sync> Observer for F {
     }
 }
 
+/// Names no observer.
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("confidential", &self.confidential).finish_non_exhaustive()
+    }
+}
+
 /// The stream of a run, and that of its sites.
 pub(crate) struct Stream {
     confidential: bool,
@@ -146,6 +160,16 @@ impl Stream {
         sites: Vec<Arc<dyn Observer>>,
     ) -> Self {
         Self { confidential, started: Instant::now(), sequence: AtomicU64::new(0), run, sites }
+    }
+
+    /// The number of the next event.
+    pub(crate) fn next(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Goes on from this number: an earlier process emitted the events before it.
+    pub(crate) fn go_on_from(&self, next: u64) {
+        self.sequence.store(next, Ordering::Relaxed);
     }
 
     /// Whether what a site writes stays there.

@@ -17,6 +17,7 @@ mod event;
 mod interpreter;
 mod local;
 mod port;
+pub mod remote;
 mod secure;
 mod steps;
 

@@ -191,7 +191,7 @@ impl Context {
     /// Reports how far long work has come, in `unit`s such as `images`. It is shown at the participant
     /// itself and never crosses.
     pub fn progress(&self, done: u64, total: u64, unit: &'static str) {
-        self.signals.signal(&self.origin, Signal::Progress { done, total, unit });
+        self.signals.signal(&self.origin, Signal::Progress { done, total, unit: unit.into() });
     }
 
     /// Adds a row to the table of results. In a confidential flow a collaborator's stays at its site.

@@ -142,6 +142,17 @@ pub enum Cause {
         /// The step's name.
         step: String,
     },
+    /// Its site was not connected, and did not come back in time.
+    Offline,
+    /// Its site was started again meanwhile, and lost the task and what it depends on.
+    Restarted,
+    /// Its site does not run this task: its own policy forbids it, or its build of the flow is another one.
+    Declined {
+        /// Why, in short: `flow-mismatch`, `flow-not-allowed`.
+        code: String,
+        /// What the site says to it. It is about the site's configuration, never about its data.
+        text: String,
+    },
     /// The run was cancelled.
     Cancelled,
 }
@@ -157,6 +168,9 @@ impl Cause {
             | Cause::Busy
             | Cause::Refused { .. }
             | Cause::DroppedOut { .. }
+            | Cause::Offline
+            | Cause::Restarted
+            | Cause::Declined { .. }
             | Cause::Cancelled => self,
         }
     }
@@ -181,6 +195,9 @@ impl fmt::Display for Cause {
                 write!(f, "what it sent from `{step}` was refused: {code}{fault}")
             }
             Cause::DroppedOut { step } => write!(f, "dropped out before step `{step}` (simulated)"),
+            Cause::Offline => f.write_str("its site is not connected"),
+            Cause::Restarted => f.write_str("its site was started again and lost the task"),
+            Cause::Declined { code, text } => write!(f, "declined by its site: {text} ({code})"),
             Cause::Cancelled => f.write_str("cancelled"),
         }
     }

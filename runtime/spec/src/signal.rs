@@ -1,5 +1,6 @@
 //! What a step reports while it runs.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Origin;
 
 /// What a step reports through its [`Context`](crate::Context).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Signal {
     /// A named number.
     Metric {
@@ -23,7 +24,7 @@ pub enum Signal {
         /// Units in all.
         total: u64,
         /// What is counted.
-        unit: &'static str,
+        unit: Cow<'static, str>,
     },
     /// A row of the table of results.
     Row(Row),
@@ -38,7 +39,7 @@ pub trait SignalSink: Send + Sync {
 }
 
 /// A row of the table of results: titles and cells, in order.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row(pub Vec<(String, Cell)>);
 
 /// A cell of the table of results.

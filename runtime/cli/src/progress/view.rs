@@ -44,7 +44,7 @@ struct Phase {
     addressed: usize,
     arrived: usize,
     missing: Vec<String>,
-    unit: Option<&'static str>,
+    unit: Option<String>,
     /// How much each collaborator has done of each step.
     done: BTreeMap<(Name, Arc<str>), u64>,
     back: BTreeSet<Name>,
@@ -101,7 +101,7 @@ impl View {
             return;
         };
         let Some(phase) = self.phase.as_mut().filter(|phase| phase.holds(origin)) else { return };
-        phase.unit = Some(unit);
+        phase.unit = Some(unit.to_string());
         phase.done.insert((origin.participant.clone(), Arc::clone(&origin.path)), *done);
         let work = self.work.entry(Arc::clone(&origin.path)).or_default();
         *work = (*work).max(*total);
@@ -173,7 +173,7 @@ impl Phase {
 
     /// Units per second over all collaborators.
     fn rate(&self, took: Duration, confidential: bool) -> Option<String> {
-        let unit = self.unit?;
+        let unit = self.unit.as_ref()?;
         let names: BTreeSet<_> = self.done.keys().map(|(name, _)| name).collect();
         let seconds = took.as_secs_f64();
         if seconds <= 0.0 || (confidential && names.len() < 2) {

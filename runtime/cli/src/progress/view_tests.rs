@@ -30,7 +30,7 @@ fn progress(who: &str, step: &str, round: u32, done: u64, total: u64) -> EventKi
         path: if step == "train" { "1.0.0" } else { "1.0.1" }.into(),
         loops: [round].as_slice().into(),
     };
-    EventKind::Signal { origin, signal: Signal::Progress { done, total, unit: "images" } }
+    EventKind::Signal { origin, signal: Signal::Progress { done, total, unit: "images".into() } }
 }
 
 fn join(round: u32) -> EventKind {

@@ -1,0 +1,1 @@
+//! Transport security: TLS 1.3, mutual, against the federation’s own authority.
