@@ -14,7 +14,9 @@ use veilflow_engine::remote::{
 };
 use veilflow_engine::{Canceller, Event, RunError, SecureSite, SiteIdentity, SiteJournal};
 use veilflow_secagg::{Identities, IdentityKey};
-use veilflow_spec::{Cause, Checkpoint, Device, Flow, Message, Name, Provided, Report, Result, from_cbor};
+use veilflow_spec::{
+    Cancellation, Cause, Checkpoint, Device, Flow, Message, Name, Provided, Report, Result, from_cbor,
+};
 
 use crate::suite::{Failed, Parts, Ran, Runtime};
 
@@ -76,6 +78,8 @@ impl Sites {
 /// The way to the sites, as long as the process lives.
 struct Way {
     sites: Arc<Sites>,
+    /// Whether the process may die: one that does tells nobody to stop.
+    mortal: bool,
     dead: Arc<AtomicBool>,
 }
 
@@ -83,13 +87,17 @@ impl Courier for Way {
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Bytes, Cause>> {
         let site = Arc::clone(&self.sites.sites[&delivery.to]);
         let performed = Arc::clone(&self.sites.performed);
+        let cancellation = match self.mortal {
+            true => Cancellation::new(),
+            false => delivery.cancellation.clone(),
+        };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let answer = Arc::clone(site.answers.lock().unwrap().entry(delivery.task.clone()).or_default());
             let answer = answer.get_or_init(|| {
                 performed.fetch_add(1, Ordering::Relaxed);
                 let setup = delivery.setup.as_ref().map(|setup| &**setup.bytes());
-                site.tasks.perform(&delivery.task, setup, delivery.message.bytes(), &delivery.cancellation)
+                site.tasks.perform(&delivery.task, setup, delivery.message.bytes(), &cancellation)
             });
             let _ = sender.send(answer.clone().map(Bytes::from));
         });
@@ -102,6 +110,9 @@ impl Courier for Way {
         }
     }
 }
+
+/// Room for all records.
+pub(crate) const IMMORTAL: usize = usize::MAX;
 
 /// Keeps its first records, and then fails as a full disk does: the process that writes dies there.
 pub(crate) struct Log {
@@ -135,7 +146,7 @@ pub(crate) fn host(
     let (seen, identities) = (Arc::clone(&events), Arc::clone(&sites.identities));
     let outcome = run.run(Hosting {
         participants: sites.names(),
-        courier: Arc::new(Way { sites: Arc::clone(sites), dead }),
+        courier: Arc::new(Way { sites: Arc::clone(sites), mortal: room != IMMORTAL, dead }),
         log: Arc::clone(&log) as Arc<dyn RunLog>,
         history,
         seed,
@@ -167,7 +178,7 @@ where
     let seed = parts().seed;
     let fresh = || hosted(flow.clone(), (parts().aggregator)(), params.clone());
     let sites = Sites::new(flow, &parts());
-    let (records, _, whole) = host(fresh(), &sites, seed, (Vec::new(), usize::MAX));
+    let (records, _, whole) = host(fresh(), &sites, seed, (Vec::new(), IMMORTAL));
     let report: R = from_cbor(&whole.unwrap()).unwrap();
     let performed = sites.performed.load(Ordering::Relaxed);
     for room in 0..records.len() {
@@ -194,7 +205,7 @@ impl Runtime for Halves {
         R: Report,
     {
         let run = hosted(flow.clone(), (parts.aggregator)(), params);
-        let (_, events, outcome) = host(run, &Sites::new(flow, &parts), parts.seed, (Vec::new(), usize::MAX));
+        let (_, events, outcome) = host(run, &Sites::new(flow, &parts), parts.seed, (Vec::new(), IMMORTAL));
         let outcome = outcome.map(|report| from_cbor(&report).unwrap()).map_err(Failed::from);
         Ran { outcome, events: events.into_iter().map(|event| event.kind).collect() }
     }

@@ -1,6 +1,6 @@
 //! Secure joins in larger flows.
 
-use veilflow_spec::{Context, Flow, Foreach, Loop, Result, Sum, Tensor};
+use veilflow_spec::{Context, Flow, Foreach, Result, Sum, Tensor};
 
 use super::support::{Server, Site, Told, Update, model, runtime, secagg};
 
