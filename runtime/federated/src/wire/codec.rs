@@ -1,0 +1,161 @@
+//! The codecs that tonic runs: messages in CBOR, and chunks as the bytes that they are.
+
+use std::marker::PhantomData;
+
+use bytes::{Buf, BufMut, Bytes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use super::CHUNK_BYTES;
+use super::bounds::{self, Malformed};
+use super::error::Refusal;
+
+/// A message in CBOR.
+///
+/// # Errors
+/// A value that serde cannot write.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, Malformed> {
+    let mut bytes = Vec::new();
+    ciborium::into_writer(message, &mut bytes).map_err(|error| Malformed::Kind(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// The message in these bytes. Their number is the caller's limit; what decoding allocates is proportional to it,
+/// whatever the bytes claim.
+///
+/// # Errors
+/// [`Malformed`] where they are anything but one message of this kind.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    bounds::check(bytes)?;
+    // serde's own recursion is one level for each of CBOR's, or two where an enum's variant is a map.
+    ciborium::de::from_reader_with_recursion_limit(bytes, 3 * bounds::MAX_DEPTH).map_err(|error| {
+        let mut text = error.to_string();
+        text.truncate(text.floor_char_boundary(200));
+        Malformed::Kind(text)
+    })
+}
+
+/// Messages in CBOR: `E` goes out, `D` comes in.
+pub(crate) struct Cbor<E, D>(PhantomData<fn(E) -> D>);
+
+impl<E, D> Default for Cbor<E, D> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E: Serialize + Send + 'static, D: DeserializeOwned + Send + 'static> Codec for Cbor<E, D> {
+    type Encode = E;
+    type Decode = D;
+    type Encoder = CborEncoder<E>;
+    type Decoder = CborDecoder<D>;
+
+    fn encoder(&mut self) -> CborEncoder<E> {
+        CborEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> CborDecoder<D> {
+        CborDecoder(PhantomData)
+    }
+}
+
+pub(crate) struct CborEncoder<E>(PhantomData<fn(E)>);
+
+impl<E: Serialize> Encoder for CborEncoder<E> {
+    type Item = E;
+    type Error = Status;
+
+    fn encode(&mut self, item: E, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        ciborium::into_writer(&item, dst.writer())
+            .map_err(|error| Refusal::Internal(format!("a message cannot be written: {error}")).into())
+    }
+}
+
+pub(crate) struct CborDecoder<D>(PhantomData<fn() -> D>);
+
+impl<D: DeserializeOwned> Decoder for CborDecoder<D> {
+    type Item = D;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        let bytes = src.copy_to_bytes(src.remaining());
+        decode(&bytes).map(Some).map_err(|error| Refusal::Malformed(error.to_string()).into())
+    }
+}
+
+/// Chunks go out, messages come in.
+pub(crate) struct ChunksOut<D>(PhantomData<fn() -> D>);
+
+/// Messages go out, chunks come in.
+pub(crate) struct ChunksIn<E>(PhantomData<fn(E)>);
+
+impl<D> Default for ChunksOut<D> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E> Default for ChunksIn<E> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<D: DeserializeOwned + Send + 'static> Codec for ChunksOut<D> {
+    type Encode = Bytes;
+    type Decode = D;
+    type Encoder = Raw;
+    type Decoder = CborDecoder<D>;
+
+    fn encoder(&mut self) -> Raw {
+        Raw
+    }
+
+    fn decoder(&mut self) -> CborDecoder<D> {
+        CborDecoder(PhantomData)
+    }
+}
+
+impl<E: Serialize + Send + 'static> Codec for ChunksIn<E> {
+    type Encode = E;
+    type Decode = Bytes;
+    type Encoder = CborEncoder<E>;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> CborEncoder<E> {
+        CborEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Raw {
+        Raw
+    }
+}
+
+/// A chunk as it is.
+pub(crate) struct Raw;
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        dst.put(item);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        // One chunk with gRPC's five bytes before it, so that a buffer is made once.
+        BufferSettings::new(CHUNK_BYTES + 64, CHUNK_BYTES)
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(src.copy_to_bytes(src.remaining())))
+    }
+}

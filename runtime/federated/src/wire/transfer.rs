@@ -1,0 +1,177 @@
+//! Contents of any size over a connection that may be cut: what has arrived and was checked is never asked for again.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use tokio::task::JoinHandle;
+
+use super::dial::Connection;
+use super::error::{Refusal, WireError};
+use super::hash::{chunk, chunk_len, hash_chunks};
+use super::messages::{ChunkHash, Content};
+use super::{CHUNK_BYTES, INLINE_BYTES};
+
+/// How many chunks are hashed while others arrive.
+const HASHING: usize = 4;
+
+/// A content on its way here.
+#[derive(Debug)]
+pub struct Download {
+    bytes: Vec<u8>,
+    size: u64,
+    chunks: Vec<ChunkHash>,
+    /// The number of each chunk that has arrived.
+    have: HashMap<ChunkHash, usize>,
+    /// How many chunks have arrived.
+    done: usize,
+}
+
+impl Download {
+    /// A download of this content, whose memory is reserved now.
+    ///
+    /// # Errors
+    /// [`WireError::TooLarge`], [`WireError::ChunkCount`] and [`WireError::Memory`].
+    pub fn new(content: Content, max_bytes: u64) -> Result<Self, WireError> {
+        content.check(max_bytes)?;
+        let size = content.bytes();
+        let (bytes, chunks) = match content {
+            Content::Inline(bytes) if bytes.len() > INLINE_BYTES => {
+                return Err(WireError::TooLarge { bytes: size, limit: INLINE_BYTES as u64 });
+            }
+            Content::Inline(bytes) => (bytes.into_vec(), Vec::new()),
+            Content::Chunks { chunks, .. } => {
+                let mut bytes = Vec::new();
+                let reserved = usize::try_from(size).ok().and_then(|size| bytes.try_reserve_exact(size).ok());
+                reserved.ok_or(WireError::Memory(size))?;
+                (bytes, chunks)
+            }
+        };
+        Ok(Self { bytes, size, chunks, have: HashMap::new(), done: 0 })
+    }
+
+    /// How many bytes have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Fetches what is missing. After an error that is [transient](WireError::is_transient) it goes on where it stopped,
+    /// over this connection or another.
+    ///
+    /// # Errors
+    /// As every call, and [`WireError::Corrupt`].
+    pub async fn run(&mut self, connection: &Connection) -> Result<(), WireError> {
+        if self.done == self.chunks.len() {
+            return Ok(());
+        }
+        let mut wanted = Vec::new();
+        let mut asked = self.have.clone();
+        for hash in self.chunks.iter().skip(self.done) {
+            if asked.insert(*hash, 0).is_none() {
+                wanted.push(*hash);
+            }
+        }
+        let mut arriving = connection.fetch(wanted).await?;
+        let mut hashing: FuturesOrdered<JoinHandle<(ChunkHash, Bytes)>> = FuturesOrdered::new();
+        let mut more = true;
+        loop {
+            self.repeat();
+            tokio::select! {
+                biased;
+                Some(hashed) = hashing.next() => {
+                    let (hash, bytes) =
+                        hashed.map_err(|error| Refusal::Internal(format!("a chunk was not hashed: {error}")))?;
+                    self.append(hash, &bytes)?;
+                }
+                chunk = arriving.message(), if more && hashing.len() < HASHING => match chunk? {
+                    Some(chunk) => {
+                        hashing.push_back(tokio::task::spawn_blocking(move || (ChunkHash::of(&chunk), chunk)));
+                    }
+                    None => more = false,
+                },
+                else => break,
+            }
+        }
+        if self.done == self.chunks.len() {
+            return Ok(());
+        }
+        Err(WireError::Lost("the director sent less than the whole content".to_owned()))
+    }
+
+    /// Adds a chunk that has arrived.
+    fn append(&mut self, hash: ChunkHash, bytes: &[u8]) -> Result<(), WireError> {
+        let Some(&expected) = self.chunks.get(self.done) else {
+            return Err(WireError::Corrupt(hash));
+        };
+        if hash != expected || bytes.len() != chunk_len(self.size, self.done) {
+            return Err(WireError::Corrupt(expected));
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.have.insert(hash, self.done);
+        self.done += 1;
+        Ok(())
+    }
+
+    /// Adds the chunks that are due and equal one that is here.
+    fn repeat(&mut self) {
+        while let Some(&number) = self.chunks.get(self.done).and_then(|hash| self.have.get(hash)) {
+            let start = number * CHUNK_BYTES;
+            let end = (start + CHUNK_BYTES).min(self.bytes.len());
+            if end - start != chunk_len(self.size, self.done) {
+                return;
+            }
+            self.bytes.extend_from_within(start..end);
+            self.done += 1;
+        }
+    }
+
+    /// The whole content.
+    ///
+    /// # Errors
+    /// [`WireError::Lost`] where not all of it has arrived.
+    pub fn finish(self) -> Result<Bytes, WireError> {
+        if self.done < self.chunks.len() {
+            return Err(WireError::Lost(format!("{} of {} bytes have arrived", self.bytes.len(), self.size)));
+        }
+        Ok(Bytes::from(self.bytes))
+    }
+}
+
+impl Connection {
+    /// Fetches a content of at most so many bytes. Where the connection may be cut, a [`Download`] outlives it.
+    ///
+    /// # Errors
+    /// As [`Download`].
+    pub async fn fetch_content(&self, content: Content, max_bytes: u64) -> Result<Bytes, WireError> {
+        let mut download = Download::new(content, max_bytes)?;
+        download.run(self).await?;
+        download.finish()
+    }
+
+    /// Stores what the director does not have of these bytes, and returns what to write in the message. Called again, over
+    /// this connection or another, it goes on where it stopped.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn store_content(&self, bytes: &Bytes) -> Result<Content, WireError> {
+        if bytes.len() <= INLINE_BYTES {
+            return Ok(Content::new(bytes, &[]));
+        }
+        let whole = bytes.clone();
+        let hashed = tokio::task::spawn_blocking(move || hash_chunks(&whole)).await;
+        let hashes =
+            hashed.map_err(|error| Refusal::Internal(format!("a content was not hashed: {error}")))?;
+        let content = Content::new(bytes, &hashes);
+        let missing = self.missing(content.chunks().to_vec()).await?;
+        if !missing.is_empty() {
+            let numbers: HashMap<ChunkHash, usize> =
+                content.chunks().iter().enumerate().map(|(number, hash)| (*hash, number)).collect();
+            let bytes = bytes.clone();
+            let chunks =
+                missing.into_iter().filter_map(move |hash| Some(chunk(&bytes, *numbers.get(&hash)?)));
+            self.store(tokio_stream::iter(chunks)).await?;
+        }
+        Ok(content)
+    }
+}
