@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod config;
 mod deployed;
 pub mod director;
 pub mod envoy;
