@@ -30,6 +30,20 @@ pub struct Update {
     pub scores: Scores,
 }
 
+/// Everything that it has.
+impl Checkpoint for Server {
+    type Saved = (Tensor, u32, Vec<Scores>);
+
+    fn save(&self) -> Option<Self::Saved> {
+        Some((Tensor::vector(self.model.clone()), self.rounds, self.results.clone()))
+    }
+
+    fn restore(&mut self, (model, rounds, results): Self::Saved) -> Result<()> {
+        *self = Self { model: model.into_values(), rounds, results };
+        Ok(())
+    }
+}
+
 /// A collaborator: what it holds stays where it is.
 pub struct Site(LocalTraining);
 
@@ -96,7 +110,7 @@ impl Site {
     }
 
     fn aggregated_model_validation(&mut self, model: &Tensor, cx: &Context) -> Result<()> {
-        self.0.receive(model)?;
+        self.0.receive(model, cx)?;
         self.0.validate_aggregated_model(cx)
     }
 
@@ -106,7 +120,7 @@ impl Site {
 
     fn local_model_validation(&mut self, (): (), cx: &Context) -> Result<Update> {
         self.0.validate_local_model(cx)?;
-        let change = Tensor::vector(self.0.update());
+        let change = Tensor::vector(self.0.update()?);
         Ok(Update { change, examples: self.0.examples(), scores: self.0.scores() })
     }
 }
