@@ -82,12 +82,12 @@ impl FileInputJournal {
     /// together are no more than what was written.
     fn compact(&mut self) -> io::Result<()> {
         let snapshot = Record::Snapshot(std::mem::take(&mut self.memory));
-        let frame = Frame::encode(&snapshot);
+        let frame = Frame::checkpoint(&snapshot);
         apply(&mut self.memory, snapshot)?;
         let frame = frame?;
         self.written = frame.bytes().len() as u64;
         self.due = self.written.saturating_mul(2).max(COMPACT_BYTES);
-        self.log.checkpoint(frame)
+        self.log.append(frame)
     }
 }
 
