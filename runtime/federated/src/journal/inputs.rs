@@ -119,6 +119,10 @@ impl InputJournal for FileInputJournal {
         Ok(before)
     }
 
+    fn unfinished(&mut self) -> io::Result<u64> {
+        self.memory.unfinished()
+    }
+
     fn rounds(&mut self) -> io::Result<u64> {
         self.memory.rounds()
     }
