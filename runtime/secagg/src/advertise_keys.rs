@@ -213,8 +213,8 @@ impl AdvertiseKeysServer {
         let check = |from: &str, message: AdvertiseKeysMessage| {
             session.check(from, &message.session)?;
             check_plan(from, plan, &message.plan)?;
-            message.sealing_key.check(from, from)?;
-            message.masking_key.check(from, from)?;
+            message.sealing_key.decode(from, from)?;
+            message.masking_key.decode(from, from)?;
             let signed = pinned(plan, trusted)?.map(|trusted| {
                 let (sealing, masking) = (&message.sealing_key, &message.masking_key);
                 let statement =

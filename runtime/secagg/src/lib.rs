@@ -213,7 +213,6 @@ mod keys;
 mod known_cohorts;
 mod mask;
 mod masked_input;
-mod on_curve;
 mod parallel;
 mod parameters;
 mod plan;
