@@ -104,7 +104,7 @@ impl Runtime for Federation {
             for name in &names {
                 let text = format!(
                     "name = '{name}'\ndirector = '{url}'\nidentity = '{}'\nstate = '{}'\n\
-                     [policy]\nallowed-flows = ['*']\nallow-plain = true\n",
+                     [policy]\nallowed-flows = ['*']\nallow-plain = true\n[roster]\nadditions = 'accept'\n",
                     keys.envoys[name].display(),
                     folder.path().join(name.as_str()).display()
                 );
