@@ -30,6 +30,20 @@ pub struct Update {
     pub scores: Scores,
 }
 
+/// Everything that it has.
+impl Checkpoint for Server {
+    type Saved = (Tensor, u32, Vec<Scores>);
+
+    fn save(&self) -> Option<Self::Saved> {
+        Some((Tensor::vector(self.model.clone()), self.rounds, self.results.clone()))
+    }
+
+    fn restore(&mut self, (model, rounds, results): Self::Saved) -> Result<()> {
+        *self = Self { model: model.into_values(), rounds, results };
+        Ok(())
+    }
+}
+
 /// A collaborator: what it holds stays where it is.
 pub struct Site(LocalTraining);
 

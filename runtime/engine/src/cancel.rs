@@ -14,7 +14,12 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    pub(crate) fn new() -> Self {
+    /// A handle for a run that is yet to start.
+    #[expect(
+        clippy::new_without_default,
+        reason = "`default()` would not say that it is a handle of its own"
+    )]
+    pub fn new() -> Self {
         Self { flag: Cancellation::new(), wake: Arc::new(watch::Sender::new(false)) }
     }
 

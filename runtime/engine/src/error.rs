@@ -160,6 +160,17 @@ pub enum RunError {
         /// The time since the run started.
         elapsed: Duration,
     },
+    /// A transition that could not be written down. The run ends, because a later process could not go on with it.
+    #[error("the run's log could not be written: {0}")]
+    Log(#[source] std::io::Error),
+    /// What an earlier process wrote down does not fit the flow.
+    #[error("the run cannot go on: its saved {what} does not fit this build of the flow: {error}")]
+    NotResumed {
+        /// What of it.
+        what: &'static str,
+        /// Why.
+        error: StepError,
+    },
     /// The threads of the runtime could not be started.
     #[error("the runtime's threads could not be started: {0}")]
     Threads(#[from] std::io::Error),
@@ -169,6 +180,10 @@ pub enum RunError {
 }
 
 impl RunError {
+    pub(crate) fn unknown(what: &str, name: &Name, known: &[Name]) -> Self {
+        Self::UnknownCollaborator { what: what.to_owned(), name: name.clone(), known: known.to_vec() }
+    }
+
     /// A short name of the variant for programs that read it.
     pub fn code(&self) -> &'static str {
         match self {
@@ -187,6 +202,8 @@ impl RunError {
             RunError::SecureSession { error, .. } | RunError::Aggregator { error, .. } => error.code(),
             RunError::AggregatorPanicked { .. } => "aggregator-panicked",
             RunError::Cancelled { .. } => StepError::CANCELLED_CODE,
+            RunError::Log(_) => "log",
+            RunError::NotResumed { .. } => "not-resumed",
             RunError::Threads(_) => "threads",
             RunError::Internal(_) => "internal",
         }

@@ -3,6 +3,7 @@
 //! It walks the blocks, runs the aggregator's steps, and talks to collaborators through a [`Port`]. It does
 //! not know where they are.
 
+mod keeper;
 mod session;
 
 use std::collections::BTreeMap;
@@ -16,11 +17,13 @@ use tokio::time::sleep;
 use veilflow_spec::graph::{Addressed, AggregatorNode, Block, Broadcast, Fan, Hidden, Part, Payload, Value};
 use veilflow_spec::{Branch, Cancellation, Cause, Device, Loop, Missing, Name, Origin, Placement, Provided};
 
+pub(crate) use self::keeper::{Keeper, Recorded};
 pub(crate) use self::session::Group;
 use crate::cancel::Canceller;
 use crate::error::RunError;
 use crate::event::{EventKind, FanOrigin, Stream};
-use crate::port::{Port, Task};
+use crate::port::{Arrived, Port, Task};
+use crate::remote::TaskKey;
 use crate::steps::{self, Ended, Surroundings};
 
 /// What a walk needs beside the graph.
@@ -37,6 +40,11 @@ pub(crate) struct Interpreter<A, P> {
     /// What the aggregator's place provides.
     pub(crate) provided: Provided,
     pub(crate) loops: Vec<u32>,
+    /// Where the walk is: the position of the block at each level, outermost first, and between two of them the turn of the
+    /// loop or the arm of the branch.
+    pub(crate) place: Vec<u32>,
+    /// Writes the run down; a run in one process is not.
+    pub(crate) keeper: Option<Box<dyn Keeper<A>>>,
     pub(crate) started: Instant,
 }
 
@@ -46,47 +54,95 @@ pub(crate) struct Seat<A> {
     pub(crate) hidden: Hidden,
 }
 
+/// The arms of a branch in a [place](Interpreter::place).
+const YES: u32 = 0;
+const NO: u32 = 1;
+
 type Walk<'a> = Pin<Box<dyn Future<Output = Result<Value, RunError>> + 'a>>;
 
 impl<A: Send + 'static, P> Interpreter<A, P> {
-    /// Walks `blocks` from `value`.
+    /// Walks `blocks` from `value`: from the first one, or from the [place](Self::place) of an earlier walk.
     pub(crate) fn walk<'a, C: Send + 'static>(
         &'a mut self,
         blocks: &'a [Block<A, C>],
         mut value: Value,
+        from: &'a [u32],
     ) -> Walk<'a>
     where
         P: Port<C>,
     {
+        let (first, mut inside) = match from {
+            [] => (0, None),
+            [next] => (*next, None),
+            [block, which, rest @ ..] => (*block, Some((*which, rest))),
+        };
         Box::pin(async move {
-            for block in blocks {
+            for (position, block) in (0_u32..).zip(blocks).skip_while(|(position, _)| *position < first) {
+                self.place.push(position);
+                let inside = inside.take();
                 value = match block {
-                    Block::Step(node) => self.step(node, value).await?,
-                    Block::Fan(fan) => self.fan(fan, value).await?,
-                    Block::Secure(secure) => self.secure(secure, value).await?,
+                    Block::Step(node) => {
+                        let output = self.step(node, value).await?;
+                        self.checkpoint(node, output)?
+                    }
+                    Block::Fan(fan) => {
+                        let output = self.fan(fan, value).await?;
+                        self.checkpoint(fan.join(), output)?
+                    }
+                    Block::Secure(secure) => {
+                        let output = self.secure(secure, value).await?;
+                        self.checkpoint(secure.join(), output)?
+                    }
                     Block::Repeat(repeat) => {
-                        self.loops.push(0);
+                        let (mut turn, mut from) = inside.unwrap_or_default();
+                        self.loops.push(turn);
                         loop {
-                            let last = self.walk(repeat.body(), value).await?;
+                            self.place.push(turn);
+                            let last = self.walk(repeat.body(), value, std::mem::take(&mut from)).await?;
+                            self.place.pop();
                             match repeat.close(last).map_err(internal)? {
                                 Loop::Again(entry) => value = entry,
                                 Loop::Done(done) => break value = done,
                             }
+                            turn += 1;
                             if let Some(counter) = self.loops.last_mut() {
-                                *counter += 1;
+                                *counter = turn;
                             }
                         }
                         self.loops.pop();
                         value
                     }
-                    Block::Branch(fork) => match fork.choose(value).map_err(internal)? {
-                        Branch::Yes(value) => self.walk(fork.yes(), value).await?,
-                        Branch::No(value) => self.walk(fork.no(), value).await?,
-                    },
+                    Block::Branch(fork) => {
+                        let (arm, value, from) = match inside {
+                            Some((arm, from)) => (arm, value, from),
+                            None => match fork.choose(value).map_err(internal)? {
+                                Branch::Yes(value) => (YES, value, Default::default()),
+                                Branch::No(value) => (NO, value, Default::default()),
+                            },
+                        };
+                        self.place.push(arm);
+                        let blocks = if arm == YES { fork.yes() } else { fork.no() };
+                        let value = self.walk(blocks, value, from).await?;
+                        self.place.pop();
+                        value
+                    }
                 };
+                self.place.pop();
             }
             Ok(value)
         })
+    }
+
+    /// Writes down that this step of the aggregator returned. Not inside a secure join: it is atomic.
+    fn checkpoint(&self, node: &AggregatorNode<A>, output: Value) -> Result<Value, RunError> {
+        if let (Some(keeper), None, Some(seat)) = (&self.keeper, &self.group, &self.aggregator) {
+            let mut next = self.place.clone();
+            if let Some(block) = next.last_mut() {
+                *block += 1;
+            }
+            keeper.checkpoint(&next, seat, node.output().encode(&*output).map_err(internal)?)?;
+        }
+        Ok(output)
     }
 
     fn round(&self) -> u32 {
@@ -179,10 +235,18 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let to_the_end =
             fan.part() == Part::Setup && self.group.as_ref().is_some_and(|group| group.attempts_left);
         let mut answers = Answers { needed, to_the_end, pending: addressed, ..Answers::default() };
-        let complete = self.collect(fan, &origin, payloads, &nobody_waits, &mut answers).await;
+        let attempt = self.group.as_ref().map_or(0, |group| group.attempt);
+        let key = TaskKey { path: Arc::clone(fan.path()), loops: Arc::clone(&origin.loops), attempt };
+        let mut complete = Ok(());
+        if !self.recall(fan, &origin, &key, &mut payloads, &mut answers)? {
+            complete = self.collect(fan, (&origin, &key), payloads, &nobody_waits, &mut answers).await;
+        }
         // Whoever still works is told that nobody waits for it.
         nobody_waits.cancel();
         complete?;
+        if let Some(keeper) = &self.keeper {
+            keeper.closed(&key)?;
+        }
         // Steps that saw the cancellation may have answered before this task did: they are not what ended the run.
         if self.canceller.flag().is_cancelled() {
             return Err(self.cancelled(&origin.steps));
@@ -219,7 +283,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
     async fn collect<C: Send + 'static>(
         &self,
         fan: &Fan<A, C>,
-        origin: &FanOrigin,
+        (origin, key): (&FanOrigin, &TaskKey),
         payloads: BTreeMap<Name, Payload>,
         nobody_waits: &Cancellation,
         answers: &mut Answers,
@@ -233,9 +297,9 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             .map(|(name, payload)| {
                 let task = Task {
                     name: name.clone(),
+                    key: key.clone(),
                     steps: Arc::clone(fan.task()),
                     payload,
-                    loops: Arc::clone(&origin.loops),
                     cancellation: nobody_waits.child(),
                 };
                 async { (name, self.port.perform(task).await) }
@@ -255,12 +319,14 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 answer = running.next() => {
                     let Some((name, result)) = answer else { break };
                     waiting.remove(&name);
-                    self.count(origin, name, result, answers);
+                    self.keep(key, &name, &result)?;
+                    self.count(origin, name, result.map(|arrived| arrived.value), answers);
                 }
                 () = &mut deadline => {
                     for (name, ()) in std::mem::take(&mut waiting) {
-                        let cause = Cause::Deadline(limit.unwrap_or_default());
-                        self.count(origin, name, Err(cause), answers);
+                        let result = Err(Cause::Deadline(limit.unwrap_or_default()));
+                        self.keep(key, &name, &result)?;
+                        self.count(origin, name, result.map(|arrived| arrived.value), answers);
                     }
                     break;
                 }
@@ -268,6 +334,38 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             }
         }
         Ok(())
+    }
+
+    /// Writes an answer down, before it counts.
+    fn keep(&self, key: &TaskKey, name: &Name, answer: &Result<Arrived, Cause>) -> Result<(), RunError> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        let answer = answer.as_ref().map(|arrived| arrived.encoded.as_deref().unwrap_or_default());
+        keeper.answer(key, name, answer.map_err(Clone::clone))
+    }
+
+    /// Counts what an earlier process wrote down of this fan-out, and takes out whoever answered then. Whether it was over.
+    fn recall<C>(
+        &self,
+        fan: &Fan<A, C>,
+        origin: &FanOrigin,
+        key: &TaskKey,
+        payloads: &mut BTreeMap<Name, Payload>,
+        answers: &mut Answers,
+    ) -> Result<bool, RunError> {
+        let recorded = self.keeper.as_ref().and_then(|keeper| keeper.recorded(key));
+        let Some(Recorded { answers: recorded, closed }) = recorded else { return Ok(false) };
+        for (name, outcome) in recorded {
+            if payloads.remove(&name).is_some()
+                && let Some(last) = fan.task().last()
+            {
+                let outcome = match outcome {
+                    Ok(bytes) => Ok(last.output().decode(&bytes).map_err(internal)?),
+                    Err(cause) => Err(cause),
+                };
+                self.count(origin, name, outcome, answers);
+            }
+        }
+        Ok(closed)
     }
 
     fn count(&self, fan: &FanOrigin, name: Name, result: Result<Value, Cause>, answers: &mut Answers) {

@@ -12,6 +12,8 @@
 extern crate veilflow_spec as veilflow;
 
 mod cancel;
+mod cohort;
+mod dropouts;
 mod error;
 mod event;
 mod interpreter;
@@ -19,6 +21,7 @@ mod local;
 mod port;
 pub mod remote;
 mod secure;
+mod site;
 mod steps;
 
 pub use cancel::Canceller;

@@ -3,21 +3,31 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use veilflow_spec::graph::{Close, CollaboratorNode, Payload, Value};
 use veilflow_spec::{Cancellation, Cause, Name};
+
+use crate::remote::TaskKey;
 
 /// A task for one collaborator: a maximal run of its steps.
 pub(crate) struct Task<C> {
     /// Who.
     pub(crate) name: Name,
+    /// Where it stands in the run.
+    pub(crate) key: TaskKey,
     /// The steps, in order. They always run whole.
     pub(crate) steps: Arc<[CollaboratorNode<C>]>,
     /// What the first step receives.
     pub(crate) payload: Payload,
-    /// The counters of the loops around the fan-out.
-    pub(crate) loops: Arc<[u32]>,
     /// Set when nobody waits any more.
     pub(crate) cancellation: Cancellation,
+}
+
+/// What a collaborator's task returned.
+pub(crate) struct Arrived {
+    pub(crate) value: Value,
+    /// The same in CBOR, where that is how it came.
+    pub(crate) encoded: Option<Bytes>,
 }
 
 /// The way to the collaborators. The interpreter knows no other.
@@ -27,9 +37,9 @@ pub(crate) trait Port<C> {
 
     /// Has a task done. Who drops the future no longer waits; the collaborator is then busy until its task
     /// returns.
-    fn perform(&self, task: Task<C>) -> impl Future<Output = Result<Value, Cause>>;
+    fn perform(&self, task: Task<C>) -> impl Future<Output = Result<Arrived, Cause>>;
 
-    /// Has every site drop the secrets of a secure join whose session is over: at once, or where a task still works,
-    /// as soon as it returns.
-    fn close(&self, close: &Close);
+    /// Has every site drop the secrets of the secure join at this path, whose session is over: at once, or where a task
+    /// still works, as soon as it returns.
+    fn close(&self, join: &Arc<str>, close: &Close);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::{self, InvalidFlow, Problem};
+use crate::codec::Codec;
 use crate::context::Placement;
 use crate::description::FlowDescription;
 use crate::error::Result;
@@ -419,7 +420,7 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
             attempts,
             blocks,
             inputs,
-            refused: Arc::new(move |hidden: &Hidden| hidden.refused::<P::Server>(&refused)),
+            refused: Arc::new(move |hidden: &Hidden| hidden.refused(&refused)),
             close_server: Arc::new(move |hidden: &mut Hidden| hidden.close::<P::Server>(&server)),
             close_client: Arc::new(move |hidden: &mut Hidden| hidden.close::<P::Client>(&client)),
             join,
@@ -461,6 +462,7 @@ fn aggregator_node<A: 'static, In: Send + 'static, O: Transition, By, S: Aggrega
     let info = info::<S>(path, Placement::Aggregator, input, transition::<O>());
     Node::new(
         info,
+        (None, Codec::of::<O>()),
         Arc::new(move |aggregator: &mut A, _: &mut Hidden, value, cx: &_| {
             let output = step.run(aggregator, graph::open(value)?, cx)?;
             Ok(Box::new(output) as graph::Value)
@@ -475,6 +477,7 @@ fn collaborator_node<C: 'static, In: Message, O: Message, By, S: CollaboratorSte
     let info = info::<S>(path, Placement::Collaborator, Schema::of::<In>(), Schema::of::<O>());
     Node::new(
         info,
+        (Some(Codec::of::<In>()), Codec::of::<O>()),
         Arc::new(move |collaborator: &mut C, _: &mut Hidden, payload, cx: &_| {
             let output = step.run(collaborator, graph::received(payload)?, cx)?;
             Ok(Box::new(output) as graph::Value)

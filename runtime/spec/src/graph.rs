@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::check::Problem;
+use crate::codec::Codec;
 use crate::context::{Context, Placement};
 use crate::error::{Result, StepError};
 use crate::inputs::{Inputs, Missing};
@@ -73,6 +74,9 @@ pub struct NodeInfo {
 /// A step whose types are erased.
 pub struct Node<F: ?Sized> {
     info: Arc<NodeInfo>,
+    /// None where what it receives never travels: what a join gathered.
+    input: Option<Codec>,
+    output: Codec,
     run: Arc<F>,
 }
 
@@ -85,8 +89,18 @@ pub type CollaboratorNode<C> =
     Node<dyn Fn(&mut C, &mut Hidden, Payload, &Context) -> Result<Value> + Send + Sync>;
 
 impl<F: ?Sized> Node<F> {
-    pub(crate) fn new(info: NodeInfo, run: Arc<F>) -> Self {
-        Self { info: Arc::new(info), run }
+    pub(crate) fn new(info: NodeInfo, (input, output): (Option<Codec>, Codec), run: Arc<F>) -> Self {
+        Self { info: Arc::new(info), input, output, run }
+    }
+
+    /// How what it receives travels; none for a step of the aggregator, which receives nothing from elsewhere.
+    pub fn input(&self) -> Option<&Codec> {
+        self.input.as_ref()
+    }
+
+    /// How what it returns travels, and is kept in a checkpoint.
+    pub fn output(&self) -> &Codec {
+        &self.output
     }
 
     /// What is known of the step.
@@ -101,7 +115,7 @@ impl<F: ?Sized> Node<F> {
 
     /// The same step, run in another way.
     pub(crate) fn with_run<G: ?Sized>(&self, run: Arc<G>) -> Node<G> {
-        Node { info: Arc::clone(&self.info), run }
+        Node { info: Arc::clone(&self.info), input: self.input, output: self.output, run }
     }
 
     pub(crate) fn info_mut(&mut self) -> &mut NodeInfo {
@@ -115,7 +129,7 @@ impl<F: ?Sized> Node<F> {
 
 impl<F: ?Sized> Clone for Node<F> {
     fn clone(&self) -> Self {
-        Self { info: Arc::clone(&self.info), run: Arc::clone(&self.run) }
+        self.with_run(Arc::clone(&self.run))
     }
 }
 

@@ -8,6 +8,8 @@
 
 mod cancellation;
 mod check;
+mod checkpoint;
+mod codec;
 mod context;
 mod description;
 mod device;
@@ -31,6 +33,8 @@ mod transition;
 
 pub use cancellation::Cancellation;
 pub use check::{InvalidFlow, Problem};
+pub use checkpoint::Checkpoint;
+pub use codec::{Codec, from_cbor, to_cbor};
 pub use context::{Context, Origin, Placement};
 pub use description::{BlockDescription, FlowDescription, StepDescription};
 pub use device::{Device, UnknownDevice};

@@ -1,5 +1,6 @@
 //! What a program that writes a flow needs: `use veilflow::prelude::*`.
 
+pub use crate::checkpoint::Checkpoint;
 pub use crate::context::Context;
 pub use crate::error::{Result, StepError};
 pub use crate::flow::Flow;

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 use crate::message::Message;
 use crate::name::Name;
 use crate::schema::{Schema, Schemas};
@@ -14,7 +17,7 @@ use crate::schema::{Schema, Schemas};
             `Foreach<message>`, `Loop<again, done>` or `Branch<yes, no>`",
     note = "what the aggregator keeps to itself stays in its own fields"
 )]
-pub trait Transition: Send + 'static {
+pub trait Transition: Serialize + DeserializeOwned + Send + 'static {
     /// The shape of the value, for descriptions and the fingerprint.
     fn transition_schema(schemas: &mut Schemas) -> Schema;
 }
@@ -27,12 +30,12 @@ impl<T: Message> Transition for T {
 }
 
 /// A fan-out: which collaborators get which message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Foreach<M> {
     pub(crate) targets: Targets<M>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Targets<M> {
     All(M),
     Only(BTreeSet<Name>, M),
@@ -87,7 +90,7 @@ impl<M: Message> FanOut for Foreach<M> {
 }
 
 /// The verdict of a loop's last step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Loop<Again, Done> {
     /// Run the body once more, with this value.
     Again(Again),
@@ -126,7 +129,7 @@ impl<Entry: Transition, Done: Transition> Closes<Entry> for Loop<Entry, Done> {
 }
 
 /// A choice between two arms.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Branch<Yes, No> {
     /// The first arm of `.branch(yes, no)`.
     Yes(Yes),

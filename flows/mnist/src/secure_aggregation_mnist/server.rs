@@ -1,5 +1,6 @@
 //! The aggregator's steps.
 
+use serde::{Deserialize, Serialize};
 use veilflow::engine::SecureAggregator;
 use veilflow::prelude::*;
 use veilflow::secagg::{
@@ -35,6 +36,39 @@ enum Protocol {
     Masking(MaskedInputServer),
     Checking { server: ConsistencyCheckServer, masked: usize },
     Unmasking { server: UnmaskServer, masked: usize },
+}
+
+/// What outlasts the process that hosts the aggregator.
+#[derive(Serialize, Deserialize)]
+pub struct Saved {
+    model: Tensor,
+    session: Session,
+    spent: PrivacyAccountant,
+    rounds: u32,
+    results: Vec<Scores>,
+}
+
+impl Checkpoint for Server {
+    type Saved = Saved;
+
+    /// Between two sessions. Of a running one nothing is saved: a later process runs its steps again over what the sites
+    /// answered, which is the same session.
+    fn save(&self) -> Option<Saved> {
+        matches!(self.protocol, Protocol::None).then(|| Saved {
+            model: Tensor::vector(self.model.clone()),
+            session: self.session,
+            spent: self.spent,
+            rounds: self.rounds,
+            results: self.results.clone(),
+        })
+    }
+
+    fn restore(&mut self, saved: Saved) -> Result<()> {
+        let Saved { model, session, spent, rounds, results } = saved;
+        (self.model, self.session, self.spent) = (model.into_values(), session, spent);
+        (self.rounds, self.results) = (rounds, results);
+        Ok(())
+    }
 }
 
 impl Protocol {

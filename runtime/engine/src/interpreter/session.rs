@@ -19,6 +19,8 @@ pub(crate) struct Group {
     pub(super) needs: Needs,
     /// Whom it lost so far.
     pub(super) lost: BTreeMap<Name, Missing>,
+    /// How often its setup was started before.
+    pub(super) attempt: u32,
     /// Whether a setup that fails now may be started again.
     pub(super) attempts_left: bool,
     /// Asks whom the protocol left out by itself.
@@ -49,13 +51,14 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             invited: invited.len(),
             needs,
             lost: BTreeMap::new(),
+            attempt: 0,
             attempts_left: secure.attempts() > 1,
             refused: Arc::clone(secure.refused()),
         });
         let sum = self.session(secure, invited).await;
         // However it ended, nothing of the session is left behind.
         self.group = None;
-        self.port.close(secure.close_client());
+        self.port.close(secure.path(), secure.close_client());
         if let Some(seat) = &mut self.aggregator {
             secure.close_server()(&mut seat.hidden);
         }
@@ -72,19 +75,23 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         P: Port<C>,
     {
         let mut attempt = 0;
+        let (place, loops) = (self.place.len(), self.loops.len());
         let inputs = loop {
             let Some(group) = &self.group else { return Err(no_group()) };
             let missing = group.lost.values().cloned().collect();
             let opening = secure.opening(&group.message, invited.clone(), attempt, missing);
-            let error = match self.walk(secure.setup(), opening.map_err(internal)?).await {
+            let error = match self.walk(secure.setup(), opening.map_err(internal)?, &[]).await {
                 Ok(inputs) => break inputs,
                 Err(error) => self.ended(error),
             };
             attempt += 1;
+            // A walk that failed stays where it was.
+            self.place.truncate(place);
+            self.loops.truncate(loops);
             if !self.may_start_again(secure, &mut invited, attempt, &error) {
                 return Err(error);
             }
-            self.port.close(secure.close_client());
+            self.port.close(secure.path(), secure.close_client());
             let Some(group) = &self.group else { return Err(no_group()) };
             self.stream.emit(|| EventKind::Restarted {
                 join: secure.join().info().name.to_string(),
@@ -94,7 +101,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 error: error.to_string(),
             });
         };
-        self.walk(secure.rounds(), inputs).await.map_err(|error| self.ended(error))
+        self.walk(secure.rounds(), inputs, &[]).await.map_err(|error| self.ended(error))
     }
 
     /// Whether a setup that failed may be started again: somebody was lost, for otherwise it would fail again, and
@@ -117,6 +124,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         match secure.needs(invited.len()) {
             Ok(needs) if needs.inputs <= invited.len() => {
                 group.needs = needs;
+                group.attempt = attempt;
                 group.attempts_left = attempt + 1 < secure.attempts();
                 true
             }

@@ -1,6 +1,5 @@
 //! LocalRuntime: a whole flow in this process.
 
-mod dropouts;
 mod provisions;
 mod resources;
 mod sites;
@@ -11,19 +10,21 @@ use std::thread;
 use std::time::Instant;
 
 use veilflow_secagg::{ClientPolicy, Identities, IdentityKey};
-use veilflow_spec::graph::{Block, Hidden, Value};
-use veilflow_spec::{Device, Flow, Message, Name, Quorum, Report, Result};
+use veilflow_spec::graph::{Hidden, Value};
+use veilflow_spec::{Device, Flow, Message, Name, Report, Result};
 
-use self::dropouts::Dropouts;
 use self::provisions::{Places, Provisions};
 use self::resources::Pool;
 pub use self::resources::Resources;
-use self::sites::{Shared, Sites, State};
+use self::sites::Sites;
 use crate::cancel::Canceller;
+use crate::cohort;
+use crate::dropouts::Dropouts;
 use crate::error::RunError;
 use crate::event::{EventKind, Observer, Stream};
 use crate::interpreter::{Interpreter, Seat};
 use crate::secure::SiteJournal;
+use crate::site::{Build, State, Workplace};
 
 /// Runs a flow in this process: collaborators at the same time on a bounded number of threads.
 ///
@@ -96,7 +97,7 @@ impl<A, C> LocalRuntime<A, C> {
         names: impl IntoIterator<Item = N>,
         build: impl Fn(&Name) -> Result<C> + Send + Sync + 'static,
     ) -> Self {
-        let build: sites::Build<C> = Arc::new(build);
+        let build: Build<C> = Arc::new(build);
         let unbuilt = |name: N| (name.into(), State::Unbuilt(Arc::clone(&build)));
         self.collaborators.extend(names.into_iter().map(unbuilt));
         self
@@ -218,16 +219,16 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
         let shared = |names: &[Name]| {
             let random = (self.dropout_probability, self.seed);
             let flow = (&flow.describe(), flow.graph().blocks());
-            Ok(Shared {
+            let workplace = Workplace {
                 dropouts: Dropouts::new(names, self.dropouts, random, flow)?,
-                places: Places::new(self.provisions, names)?,
                 seed: self.seed,
                 device: self.device,
                 stream: Arc::clone(stream),
-            })
+            };
+            Ok((workplace, Places::new(self.provisions, names)?))
         };
         let sites = Sites::new(self.collaborators, &self.resources, pool, shared)?;
-        check_quorums(flow.graph().blocks(), sites.len())?;
+        cohort::check_quorums(flow.graph().blocks(), sites.len())?;
         stream.emit(|| EventKind::RunStarted {
             flow: flow.name().to_owned(),
             version: flow.graph().version(),
@@ -247,6 +248,8 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
             seed: self.seed,
             device: self.device,
             loops: Vec::new(),
+            place: Vec::new(),
+            keeper: None,
             started: Instant::now(),
         };
         // A thread of its own, so that a run may be started from inside an asynchronous runtime too.
@@ -257,7 +260,8 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
                     .enable_time()
                     .max_blocking_threads(threads)
                     .build()?;
-                let value = runtime.block_on(interpreter.walk(graph.blocks(), Box::new(params) as Value));
+                let value =
+                    runtime.block_on(interpreter.walk(graph.blocks(), Box::new(params) as Value, &[]));
                 // A step that ignores its cancellation is left behind, not waited for.
                 runtime.shutdown_background();
                 value
@@ -268,28 +272,4 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
         let report = value.downcast::<R>();
         report.map(|report| *report).map_err(|_| RunError::Internal("the report has another type".to_owned()))
     }
-}
-
-/// Refuses a quorum that this cohort can never meet, before anything runs.
-fn check_quorums<A, C>(blocks: &[Block<A, C>], collaborators: usize) -> Result<(), RunError> {
-    for block in blocks {
-        match block {
-            Block::Step(_) => {}
-            Block::Fan(fan) => {
-                if let quorum @ Quorum::Count(count) = fan.quorum()
-                    && count > collaborators
-                {
-                    let path = fan.path().to_string();
-                    return Err(RunError::QuorumAboveCohort { path, quorum, collaborators });
-                }
-            }
-            Block::Secure(secure) => check_quorums(secure.blocks(), collaborators)?,
-            Block::Repeat(repeat) => check_quorums(repeat.body(), collaborators)?,
-            Block::Branch(fork) => {
-                check_quorums(fork.yes(), collaborators)?;
-                check_quorums(fork.no(), collaborators)?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -5,10 +5,14 @@
 //! addressed by their place in the graph. Neither knows what carries the bytes.
 
 mod courier;
+mod hosted;
 mod record;
+mod site;
 
 pub use self::courier::{Courier, Delivery, Parcel, SiteEvents, TaskKey};
+pub use self::hosted::{hosted, hosted_cbor};
 pub use self::record::{Record, RunLog};
+pub use self::site::site_tasks;
 
 use std::sync::Arc;
 

@@ -219,7 +219,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
     }
 
     fn server(&self, cx: &Context) -> Result<SecAggServer> {
-        SecAggServer::new(self.parameters, SecureAggregator::of(cx)?)
+        SecAggServer::new(self.parameters, SecureAggregator::of(cx)?, cx)
     }
 
     fn client(&self, cx: &Context) -> Result<SecAggClient> {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sha2::{Digest as _, Sha256};
 use veilflow_secagg::{
     AdvertiseKeysServer, Client, ClientPolicy, Identities, IdentityKey, InputId, InputJournal, KnownCohort,
     MemoryJournal, Plan, PrivacyAccountant, PrivacyCost, Session,
@@ -84,12 +85,34 @@ impl fmt::Debug for SecureSite {
 
 /// What the aggregator's place provides for secure joins. Clones share it.
 #[derive(Clone)]
-pub struct SecureAggregator(Arc<dyn Fn() -> Result<Arc<Identities>> + Send + Sync>);
+pub struct SecureAggregator {
+    identities: Arc<dyn Fn() -> Result<Arc<Identities>> + Send + Sync>,
+    sessions: Option<[u8; 32]>,
+}
 
 impl SecureAggregator {
     /// An aggregator that knows these identities. They are asked for where a session is signed.
     pub fn new(identities: impl Fn() -> Result<Arc<Identities>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(identities))
+        Self { identities: Arc::new(identities), sessions: None }
+    }
+
+    /// Derives the ids of sessions from these random bytes of the run, instead of drawing them: a later process that goes
+    /// on with the run then goes on with the same session.
+    #[must_use]
+    pub fn with_sessions(self, sessions: [u8; 32]) -> Self {
+        Self { sessions: Some(sessions), ..self }
+    }
+
+    /// The first session of the secure join whose first step this is.
+    ///
+    /// # Errors
+    /// What the operating system's generator reports.
+    pub(super) fn session(&self, cx: &Context) -> Result<Session> {
+        let Some(sessions) = &self.sessions else { return Session::generate(0).map_err(protocol) };
+        let mut hash = Sha256::new_with_prefix(b"veilflow/session/1");
+        hash.update(sessions);
+        hash.update(cx.origin().path.as_bytes());
+        Ok(Session::new(hash.finalize().into(), 0))
     }
 
     /// What the aggregator provides where this step runs.
@@ -112,7 +135,7 @@ impl SecureAggregator {
     ) -> Result<AdvertiseKeysServer> {
         let invited = invited.into_iter().map(Name::to_string);
         let server = AdvertiseKeysServer::new(session, plan, invited).map_err(protocol)?;
-        Ok(if plan.security().is_malicious() { server.with_identities((self.0)()?) } else { server })
+        Ok(if plan.security().is_malicious() { server.with_identities((self.identities)()?) } else { server })
     }
 }
 

@@ -1,12 +1,13 @@
 //! SecAgg's hidden participant at the aggregator.
 
+use serde::{Deserialize, Serialize};
 use veilflow_secagg::{
     AdvertiseKeysServer, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest,
     NumShares, Parameters, Plan, PrivacyAccountant, PrivacyCost, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
     Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
-    SecureSum, Sum,
+    SecureSum, Sum, from_cbor, to_cbor,
 };
 
 use super::messages::{
@@ -35,6 +36,14 @@ pub struct SecAggServer {
     refused: Vec<Missing>,
 }
 
+/// What outlasts the aggregator's process, between two sessions.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    session: Session,
+    opened: bool,
+    spent: PrivacyAccountant,
+}
+
 /// How far the running session has come.
 enum Stage {
     None,
@@ -47,8 +56,8 @@ enum Stage {
 }
 
 impl SecAggServer {
-    pub(super) fn new(parameters: Parameters, place: SecureAggregator) -> Result<Self> {
-        let session = Session::generate(0).map_err(protocol)?;
+    pub(super) fn new(parameters: Parameters, place: SecureAggregator, cx: &Context) -> Result<Self> {
+        let session = place.session(cx)?;
         let (stage, lost, refused) = (Stage::None, Vec::new(), Vec::new());
         let (cost, spent) = (None, PrivacyAccountant::new());
         Ok(Self {
@@ -264,6 +273,18 @@ impl HiddenRole for SecAggServer {
         self.cost = None;
         self.lost.clear();
         self.refused.clear();
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let saved = Saved { session: self.session, opened: self.opened, spent: self.spent };
+        // Writing to a vector fails for no value of this type.
+        to_cbor(&saved).unwrap_or_default()
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<()> {
+        let saved: Saved = from_cbor(saved)?;
+        (self.session, self.opened, self.spent) = (saved.session, saved.opened, saved.spent);
+        Ok(())
     }
 
     fn refused(&self) -> Vec<Missing> {

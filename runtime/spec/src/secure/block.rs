@@ -94,6 +94,14 @@ impl<A, C> Secure<A, C> {
         given.ok_or_else(|| StepError::msg("a secure join that addresses nobody"))
     }
 
+    /// The message that reached a site as these bytes.
+    ///
+    /// # Errors
+    /// Bytes that are no such message.
+    pub fn decode_message(&self, bytes: &[u8]) -> Result<Given> {
+        Given::decode(bytes, self.carried)
+    }
+
     /// What the first of the [blocks](Self::blocks) starts from: who is invited to the attempt of this number, from 0,
     /// and who was lost before it.
     ///

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::codec::Codec;
 use crate::error::{Result, StepError};
 use crate::graph::{Broadcast, Value, open, wrong_type};
 use crate::message::Message;
@@ -60,6 +61,7 @@ impl io::Write for Hash {
 /// What is done with the message of a fan-out whose type is erased.
 #[derive(Clone, Copy)]
 pub(crate) struct Carried {
+    pub(crate) codec: Codec,
     pub(crate) share: fn(Value) -> Result<Broadcast>,
     pub(crate) digest: fn(&(dyn Any + Send + Sync)) -> Result<MessageDigest>,
 }
@@ -67,6 +69,7 @@ pub(crate) struct Carried {
 impl Carried {
     pub(crate) fn of<M: Message>() -> Self {
         Self {
+            codec: Codec::of::<M>(),
             share: |value| Ok(Arc::new(open::<M>(value)?)),
             digest: |message| MessageDigest::of(message.downcast_ref::<M>().ok_or_else(wrong_type::<M>)?),
         }
@@ -78,18 +81,31 @@ impl Carried {
 #[derive(Clone)]
 pub struct Given {
     message: Broadcast,
-    digest: fn(&(dyn Any + Send + Sync)) -> Result<MessageDigest>,
+    carried: Carried,
     memo: Arc<OnceLock<MessageDigest>>,
 }
 
 impl Given {
     pub(crate) fn new(message: Broadcast, carried: Carried) -> Self {
-        Self { message, digest: carried.digest, memo: Arc::default() }
+        Self { message, carried, memo: Arc::default() }
+    }
+
+    /// The message that reached a site as these bytes.
+    pub(crate) fn decode(bytes: &[u8], carried: Carried) -> Result<Self> {
+        Ok(Self::new((carried.share)(carried.codec.decode(bytes)?)?, carried))
     }
 
     /// The message.
     pub fn message(&self) -> &Broadcast {
         &self.message
+    }
+
+    /// The message in CBOR, as it travels to a site.
+    ///
+    /// # Errors
+    /// What its `Serialize` reports.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        self.carried.codec.encode(&*self.message)
     }
 
     /// Its digest.
@@ -100,7 +116,7 @@ impl Given {
         if let Some(digest) = self.memo.get() {
             return Ok(*digest);
         }
-        let digest = (self.digest)(&*self.message)?;
+        let digest = (self.carried.digest)(&*self.message)?;
         Ok(*self.memo.get_or_init(|| digest))
     }
 }

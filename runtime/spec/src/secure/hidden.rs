@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde_bytes::ByteBuf;
+
 use crate::error::Result;
 use crate::graph::{Broadcast, wrong_type};
 use crate::inputs::Missing;
 
 /// A hidden participant: one of the two roles of a [`SecureProtocol`](crate::SecureProtocol).
-pub trait HiddenRole: Send + 'static {
+pub trait HiddenRole: Any + Send {
     /// A session is over, however it ended: drops all of its secrets, and keeps only what later sessions must know.
     ///
     /// A runtime calls it after every secure join, whether it completed, failed, was cancelled or timed out; for a
@@ -22,6 +24,20 @@ pub trait HiddenRole: Send + 'static {
     fn refused(&self) -> Vec<Missing> {
         Vec::new()
     }
+
+    /// What of the role at the aggregator outlasts its process, between two sessions. Nothing secret: the server of a
+    /// protocol has no secrets.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Puts a fresh role where the saved one was.
+    ///
+    /// # Errors
+    /// Bytes that [`save`](Self::save) does not write.
+    fn restore(&mut self, _saved: &[u8]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// The hidden participants at one place: at the aggregator, or at one site. A runtime keeps it for the length of a
@@ -29,7 +45,9 @@ pub trait HiddenRole: Send + 'static {
 #[derive(Default)]
 pub struct Hidden {
     /// By the path of the secure join.
-    roles: BTreeMap<Arc<str>, Box<dyn Any + Send>>,
+    roles: BTreeMap<Arc<str>, Box<dyn HiddenRole>>,
+    /// What an earlier process saved of roles that are not made yet.
+    saved: BTreeMap<String, ByteBuf>,
     messages: BTreeMap<Arc<str>, Broadcast>,
 }
 
@@ -41,9 +59,30 @@ impl Hidden {
         make: impl FnOnce() -> Result<R>,
     ) -> Result<&mut R> {
         if !self.roles.contains_key(path) {
-            self.roles.insert(Arc::clone(path), Box::new(make()?));
+            let mut role = make()?;
+            if let Some(saved) = self.saved.get(&**path) {
+                role.restore(saved)?;
+            }
+            self.saved.remove(&**path);
+            self.roles.insert(Arc::clone(path), Box::new(role));
         }
-        self.roles.get_mut(path).and_then(|role| role.downcast_mut()).ok_or_else(wrong_type::<R>)
+        self.role_mut(path).ok_or_else(wrong_type::<R>)
+    }
+
+    fn role_mut<R: HiddenRole>(&mut self, path: &str) -> Option<&mut R> {
+        let role: &mut dyn Any = &mut **self.roles.get_mut(path)?;
+        role.downcast_mut()
+    }
+
+    /// What of the roles at the aggregator outlasts the process, by the paths of their joins.
+    pub fn save(&self) -> BTreeMap<String, ByteBuf> {
+        let made = self.roles.iter().map(|(path, role)| (path.to_string(), ByteBuf::from(role.save())));
+        self.saved.clone().into_iter().chain(made).collect()
+    }
+
+    /// The roles of an earlier process: each goes on from what it saved when it is first needed.
+    pub fn restored(saved: BTreeMap<String, ByteBuf>) -> Self {
+        Self { saved, ..Self::default() }
     }
 
     /// Keeps the message that the user's first step will take.
@@ -55,13 +94,13 @@ impl Hidden {
         self.messages.remove(path)
     }
 
-    pub(crate) fn refused<R: HiddenRole>(&self, path: &str) -> Vec<Missing> {
-        self.roles.get(path).and_then(|role| role.downcast_ref::<R>()).map_or_else(Vec::new, R::refused)
+    pub(crate) fn refused(&self, path: &str) -> Vec<Missing> {
+        self.roles.get(path).map_or_else(Vec::new, |role| role.refused())
     }
 
     pub(crate) fn close<R: HiddenRole>(&mut self, path: &str) {
         self.messages.remove(path);
-        if let Some(role) = self.roles.get_mut(path).and_then(|role| role.downcast_mut::<R>()) {
+        if let Some(role) = self.role_mut::<R>(path) {
             role.close();
         }
     }

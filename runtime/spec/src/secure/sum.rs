@@ -1,5 +1,7 @@
 //! What the aggregator's step behind a secure join receives.
 
+use serde::{Deserialize, Serialize};
+
 use crate::inputs::Missing;
 use crate::name::Name;
 use crate::schema::{Schema, Schemas};
@@ -7,7 +9,7 @@ use crate::secure::SecureSum;
 use crate::transition::Transition;
 
 /// The sum of what collaborators returned. No collaborator's own part can be had from it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sum<T> {
     mean: T,
     total_weight: u64,

@@ -7,11 +7,10 @@ use sha2::{Digest, Sha256};
 use veilflow_spec::graph::{Block, NodeInfo};
 use veilflow_spec::{FlowDescription, Name, Placement};
 
-use super::sites::unknown;
 use crate::error::RunError;
 
 /// The simulated dropouts of a run.
-pub(super) struct Dropouts {
+pub(crate) struct Dropouts {
     named: Vec<(Name, String)>,
     random: Option<Random>,
 }
@@ -38,7 +37,7 @@ impl Dropouts {
     ///
     /// # Errors
     /// Names and steps that are not there, a probability that is none.
-    pub(super) fn new<A, C>(
+    pub(crate) fn new<A, C>(
         collaborators: &[Name],
         named: Vec<(Name, String)>,
         (probability, seed): (f64, u64),
@@ -54,7 +53,7 @@ impl Dropouts {
     }
 
     /// Whether a collaborator is gone before this step.
-    pub(super) fn before(&self, name: &Name, step: &NodeInfo, loops: &[u32]) -> bool {
+    pub(crate) fn before(&self, name: &Name, step: &NodeInfo, loops: &[u32]) -> bool {
         self.named.iter().any(|(who, at)| who == name && **at == *step.name)
             || self.random.as_ref().is_some_and(|random| random.before(name, &step.path, loops))
     }
@@ -71,7 +70,7 @@ fn resolve(
     let mut resolved = Vec::with_capacity(named.len());
     for (name, step) in named {
         if collaborators.binary_search(&name).is_err() {
-            return Err(unknown("a simulated dropout", &name, collaborators));
+            return Err(RunError::unknown("a simulated dropout", &name, collaborators));
         }
         if steps().any(|known| *known.name == *step) {
             resolved.push((name, step));
