@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use candle_core::{DType, Device, Tensor, Var};
+use veilflow::cli::clap::Args as _;
 use veilflow::cli::{Bench, Benchmark, Measured};
 use veilflow::prelude::*;
 use veilflow_nn::multiply_and_add;
@@ -18,6 +19,7 @@ pub fn bench_train() -> Benchmark {
     Benchmark {
         name: "train",
         about: "Images per processor-second of training and evaluation, beside candle's own layers and the processor's peak",
+        flags: <()>::augment_args,
         measure,
     }
 }

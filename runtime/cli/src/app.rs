@@ -2,7 +2,7 @@
 
 use veilflow_engine::Resources;
 use veilflow_secagg::ClientPolicy;
-use veilflow_spec::{Flow, Message, Name, Report, Result, Tensor};
+use veilflow_spec::{Device, Flow, Message, Name, Report, Result, StepError, Tensor};
 
 use crate::cohort::Cohort;
 
@@ -33,6 +33,20 @@ pub trait App: Send + Sync + Sized + 'static {
     /// Who takes part unless `--collaborators` says otherwise.
     fn collaborators() -> Vec<Name> {
         vec![Name::from("Bengaluru"), Name::from("Portland")]
+    }
+
+    /// Whether the flow's steps can compute on `device`, which they are told by their [`Context`](veilflow_spec::Context):
+    /// on the processor only, unless it is said. A run on another device does not start.
+    ///
+    /// # Errors
+    /// Why they cannot, and what to do.
+    fn check_device(device: Device) -> Result<()> {
+        match device {
+            Device::Cpu => Ok(()),
+            device => {
+                Err(StepError::msg(format!("it computes on the processor only: leave out --device {device}")))
+            }
+        }
     }
 
     /// The flow. Options may change its graph, data may not be needed: it is also built to be drawn.
@@ -86,7 +100,7 @@ impl<A: App> Setup<A> {
         self
     }
 
-    /// What each collaborator needs while it runs a step; one processor, unless it is said.
+    /// What each collaborator needs while it runs a step; what `--threads` and `--device-share` say, unless it is said.
     pub fn with_resources(mut self, resources: Resources) -> Self {
         self.resources = Some(resources);
         self

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::thread;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, Args, Command, ValueEnum, value_parser};
 use clap_complete::Shell;
-use veilflow_spec::{Format, InvalidName, Name};
+use veilflow_engine::Resources;
+use veilflow_spec::{Device, Format, InvalidName, Name};
 
 use crate::cohort::numbered;
 use crate::commands::{bench, secagg};
@@ -28,9 +30,15 @@ pub(crate) struct RunArgs {
     /// Where randomness starts: the same seed gives the same model
     #[arg(long, value_name = "SEED", default_value_t = DEFAULT_SEED)]
     pub(crate) seed: u64,
-    /// How many processors the collaborators share [default: all]
+    /// How many processors the collaborators share, in equal parts of at least one [default: all, one for each]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub(crate) threads: Option<u32>,
+    /// What the collaborators compute on: cpu, cuda:0 or metal:0
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub(crate) device: Device,
+    /// Which part of the device a collaborator takes while it runs: with 0.25 four run at once, with 0 all [default: 1, and of the processor 0]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) device_share: Option<f64>,
     /// Simulates that a collaborator is gone before a step, in every round; give it again for more
     #[arg(long, value_name = "NAME@STEP", value_delimiter = ',', action = ArgAction::Append)]
     pub(crate) drop: Vec<Dropout>,
@@ -55,6 +63,26 @@ pub(crate) struct RunArgs {
     /// Prints every step as it starts and ends
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+impl RunArgs {
+    /// The number of processors that the collaborators share.
+    pub(crate) fn processors(&self) -> usize {
+        let given = self.threads.and_then(|threads| usize::try_from(threads).ok());
+        given.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// What each of so many collaborators takes while it runs.
+    ///
+    /// One processor costs the least processor time, since nothing is divided, and where there are as many collaborators
+    /// as processors it is the fastest too. Only who names a number of processors wants all of them used, so only then
+    /// do fewer collaborators get several each.
+    pub(crate) fn resources(&self, collaborators: usize) -> Resources {
+        let each = if self.threads.is_some() { self.processors() / collaborators.max(1) } else { 1 };
+        // A model and its batches fill a graphics card sooner than a processor, so that sharing it is asked for.
+        let share = self.device_share.unwrap_or(if self.device == Device::Cpu { 0.0 } else { 1.0 });
+        Resources::cpus(each).with_device_share(share)
+    }
 }
 
 /// The flags of `graph` beside the flow's own.
@@ -120,6 +148,16 @@ impl FromStr for Collaborators {
 fn probability(text: &str) -> Result<f64, InvalidProbability> {
     text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).ok_or(InvalidProbability)
 }
+
+/// A part of a device.
+fn share(text: &str) -> Result<f64, InvalidShare> {
+    text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).ok_or(InvalidShare)
+}
+
+/// A text that says no part of a device.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a share of a device is a number from 0 to 1, such as 0.5 for two at once")]
+pub(crate) struct InvalidShare;
 
 /// A text that says no probability.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

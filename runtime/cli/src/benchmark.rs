@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use veilflow_spec::Result;
+use clap::{ArgMatches, Command, FromArgMatches};
+use veilflow_spec::{Result, StepError};
 
 use crate::console::Log;
 use crate::usage;
@@ -15,6 +16,9 @@ pub struct Benchmark {
     pub name: &'static str,
     /// One line about it: what is measured, against what.
     pub about: &'static str,
+    /// Adds its own flags, beside `--output`: `Options::augment_args`, where [`Bench::options`] reads `Options`; `<()>::augment_args` for
+    /// none.
+    pub flags: fn(Command) -> Command,
     /// Measures.
     pub measure: fn(&Bench) -> Result<Vec<Measured>>,
 }
@@ -33,11 +37,20 @@ pub struct Measured {
 /// One call of a benchmark.
 pub struct Bench {
     log: Log,
+    matches: ArgMatches,
 }
 
 impl Bench {
-    pub(crate) fn new(log: Log) -> Self {
-        Self { log }
+    pub(crate) fn new(log: Log, matches: ArgMatches) -> Self {
+        Self { log, matches }
+    }
+
+    /// What the benchmark's own flags were given.
+    ///
+    /// # Errors
+    /// Only if they are not those of [`Benchmark::flags`].
+    pub fn options<O: FromArgMatches>(&self) -> Result<O> {
+        O::from_arg_matches(&self.matches).map_err(StepError::from)
     }
 
     /// The processor time that this process has used so far, in all its threads.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use veilflow_spec::Name;
+use veilflow_spec::{Device, Name};
 
 /// Who takes part in a run, and what the command line said that every flow shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,13 +12,21 @@ pub struct Cohort {
     places: BTreeMap<Name, usize>,
     seed: u64,
     threads: usize,
+    device: Device,
 }
 
 impl Cohort {
-    /// A cohort of `names`, in the order of the command line.
+    /// A cohort of `names`, in the order of the command line, that computes on the processor.
     pub fn new(names: Vec<Name>, seed: u64, threads: usize) -> Self {
         let places = names.iter().cloned().zip(0..).collect();
-        Self { names, places, seed, threads }
+        Self { names, places, seed, threads, device: Device::Cpu }
+    }
+
+    /// The same cohort on another device.
+    #[must_use]
+    pub fn with_device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
     }
 
     /// The collaborators, in the order in which the command line named them. The runtime itself goes by the
@@ -50,6 +58,11 @@ impl Cohort {
     /// The number of processors that the collaborators share.
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The device on which the collaborators compute.
+    pub fn device(&self) -> Device {
+        self.device
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use toml::{Table, Value};
+use veilflow_spec::Device;
 
 use crate::args::Collaborators;
 
@@ -133,7 +134,7 @@ fn expected(arg: &Arg, names: bool, list: bool) -> &'static str {
         "true or false"
     } else if list {
         "a text or a list of texts"
-    } else if is(ids!(String, PathBuf, OsString)) {
+    } else if is(ids!(String, PathBuf, OsString, Device)) {
         "a text"
     } else {
         "a text or a number"

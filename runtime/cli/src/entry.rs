@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use veilflow_engine::{Canceller, LocalRuntime, Observer, RunError};
+use veilflow_engine::{Canceller, LocalRuntime, Observer, Resources, RunError};
 use veilflow_spec::{FlowDescription, Name, Tensor};
 
 use crate::app::App;
@@ -29,6 +29,8 @@ pub(crate) type Model = Vec<(String, Tensor)>;
 
 /// What a run needs beside the flow and its cohort.
 pub(crate) struct Run<'a> {
+    /// What each collaborator takes while it runs, unless the flow says.
+    pub(crate) resources: Resources,
     pub(crate) dropouts: Vec<(Name, String)>,
     pub(crate) dropout_probability: f64,
     pub(crate) observer: Arc<dyn Observer>,
@@ -82,17 +84,18 @@ impl<A: App> Entry for AppEntry<A> {
         let runtime = LocalRuntime::new()
             .seed(cohort.seed())
             .threads(cohort.threads())
+            .device(cohort.device())
             .observe(run.observer)
             .observe_sites(run.site_observer);
         (run.cancellable)(runtime.canceller());
         let setup_error = |error| CliError::Setup { flow: A::NAME, error };
+        A::check_device(cohort.device()).map_err(setup_error)?;
         let flow = A::flow(&options, cohort).map_err(setup_error)?;
         let setup = A::setup(&options, cohort).map_err(setup_error)?;
         let mut runtime = runtime.aggregator(setup.aggregator).collaborators(cohort.names(), setup.build);
         runtime = runtime.policy(setup.policy).dropouts(run.dropout_probability);
-        if let Some(resources) = setup.resources {
-            runtime = cohort.names().iter().fold(runtime, |runtime, name| runtime.resources(name, resources));
-        }
+        let resources = setup.resources.unwrap_or(run.resources);
+        runtime = cohort.names().iter().fold(runtime, |runtime, name| runtime.resources(name, resources));
         for (name, step) in run.dropouts {
             runtime = runtime.drop_out(name, step);
         }

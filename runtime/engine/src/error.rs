@@ -209,6 +209,14 @@ impl RunError {
         }
     }
 
+    /// Who was missing when it ended, and why; nobody where that did not end it.
+    pub fn missing(&self) -> &[Missing] {
+        match self {
+            RunError::BelowQuorum { missing, .. } | RunError::SecureSession { missing, .. } => missing,
+            _ => &[],
+        }
+    }
+
     /// Who provably did not follow the protocol of a secure join, in the order of the names. Empty where nobody did, or
     /// where the evidence does not tell one party from another.
     pub fn culprits(&self) -> Vec<Name> {

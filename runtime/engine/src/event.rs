@@ -6,8 +6,7 @@
 //! observer](crate::LocalRuntime::observe_sites) may look at it. Progress never crosses.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -125,7 +124,8 @@ pub struct FanOrigin {
     pub loops: Arc<[u32]>,
 }
 
-/// Looks at events. Called one after the other, on whatever thread they happen on: be quick, do not block.
+/// Looks at events. Called one after the other, in the order of their numbers, on whatever thread they happen on: be
+/// quick, do not block, do not run a step.
 pub trait Observer: Send + Sync {
     /// Takes an event.
     fn event(&self, event: &Event);
@@ -148,7 +148,8 @@ impl fmt::Debug for Stream {
 pub(crate) struct Stream {
     confidential: bool,
     started: Instant,
-    sequence: AtomicU64,
+    /// The number of the next event. Held while observers look, so that they see events in the order of their numbers.
+    next: Mutex<u64>,
     run: Vec<Arc<dyn Observer>>,
     sites: Vec<Arc<dyn Observer>>,
 }
@@ -159,17 +160,17 @@ impl Stream {
         run: Vec<Arc<dyn Observer>>,
         sites: Vec<Arc<dyn Observer>>,
     ) -> Self {
-        Self { confidential, started: Instant::now(), sequence: AtomicU64::new(0), run, sites }
+        Self { confidential, started: Instant::now(), next: Mutex::new(0), run, sites }
     }
 
     /// The number of the next event.
     pub(crate) fn next(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
+        *self.numbers()
     }
 
     /// Goes on from this number: an earlier process emitted the events before it.
     pub(crate) fn go_on_from(&self, next: u64) {
-        self.sequence.store(next, Ordering::Relaxed);
+        *self.numbers() = next;
     }
 
     /// Whether what a site writes stays there.
@@ -197,9 +198,15 @@ impl Stream {
     }
 
     fn send(&self, kind: EventKind, run: &[Arc<dyn Observer>], sites: &[Arc<dyn Observer>]) {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let event = Event { sequence, elapsed: self.started.elapsed(), kind };
+        let mut next = self.numbers();
+        let event = Event { sequence: *next, elapsed: self.started.elapsed(), kind };
+        *next = next.saturating_add(1);
         run.iter().chain(sites).for_each(|observer| observer.event(&event));
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, u64> {
+        // An observer that panicked has seen its event.
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

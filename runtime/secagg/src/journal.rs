@@ -6,6 +6,8 @@ use std::{
     io,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     defences::{Defence, stands},
     digest::InputId,
@@ -49,8 +51,10 @@ pub trait InputJournal {
     fn charge(&mut self, session: &Session, cost: &PrivacyCost) -> io::Result<()>;
 }
 
-/// A journal that lasts as long as the process: for tests, simulation, and sites that never restart within a run.
-#[derive(Clone, Debug, Default)]
+/// A journal that lasts as long as the process: for tests, simulation, and sites that never restart within a run. A
+/// durable journal keeps one beside its file, and its snapshots are this, serialized.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MemoryJournal {
     latest: BTreeMap<[u8; 32], Session>,
     masked: BTreeMap<InputId, Vec<Session>>,
@@ -65,6 +69,21 @@ impl MemoryJournal {
         Self::default()
     }
 
+    /// The latest session with this id.
+    pub fn latest(&self, id: &[u8; 32]) -> Option<Session> {
+        self.latest.get(id).copied()
+    }
+
+    /// The sessions in which this input was masked, oldest first.
+    pub fn masked(&self, input: &InputId) -> &[Session] {
+        self.masked.get(input).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether this cohort is on record.
+    pub fn knows(&self, members: &BTreeSet<String>) -> bool {
+        self.cohorts.iter().any(|known| known.members == *members)
+    }
+
     /// What this site has spent in privacy: every session in which it sent a masked input.
     pub fn privacy(&self) -> &PrivacyAccountant {
         &self.spent
@@ -73,7 +92,7 @@ impl MemoryJournal {
 
 impl InputJournal for MemoryJournal {
     fn begin(&mut self, session: &Session) -> io::Result<Option<Session>> {
-        let before = self.latest.get(session.id()).copied();
+        let before = self.latest(session.id());
         if before.is_none_or(|last| last < *session) {
             self.latest.insert(*session.id(), *session);
         }
@@ -95,7 +114,7 @@ impl InputJournal for MemoryJournal {
     }
 
     fn confirm(&mut self, cohort: &KnownCohort) -> io::Result<()> {
-        if !self.cohorts.iter().any(|known| known.members == cohort.members) {
+        if !self.knows(&cohort.members) {
             self.cohorts.push(cohort.clone());
         }
         Ok(())

@@ -13,11 +13,13 @@ pub enum Device {
     Cpu,
     /// The CUDA device of this number.
     Cuda(usize),
+    /// The Metal device of this number.
+    Metal(usize),
 }
 
 /// A text that names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no device: write `cpu` or `cuda:0`")]
+#[error("{0:?} is no device: write `cpu`, `cuda:0` or `metal:0`")]
 pub struct UnknownDevice(String);
 
 impl FromStr for Device {
@@ -27,8 +29,11 @@ impl FromStr for Device {
         if text == "cpu" {
             return Ok(Device::Cpu);
         }
-        let number = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
-        number.map(Device::Cuda).ok_or_else(|| UnknownDevice(text.to_owned()))
+        let numbered = |kind, device: fn(usize) -> Device| {
+            text.strip_prefix(kind).and_then(|number| number.parse().ok()).map(device)
+        };
+        let device = numbered("cuda:", Device::Cuda).or_else(|| numbered("metal:", Device::Metal));
+        device.ok_or_else(|| UnknownDevice(text.to_owned()))
     }
 }
 
@@ -37,6 +42,7 @@ impl fmt::Display for Device {
         match self {
             Device::Cpu => f.write_str("cpu"),
             Device::Cuda(number) => write!(f, "cuda:{number}"),
+            Device::Metal(number) => write!(f, "metal:{number}"),
         }
     }
 }
@@ -47,9 +53,11 @@ mod tests {
 
     #[test]
     fn devices_are_read_as_they_are_written() {
-        for device in [Device::Cpu, Device::Cuda(3)] {
+        for device in [Device::Cpu, Device::Cuda(3), Device::Metal(0)] {
             assert_eq!(device.to_string().parse(), Ok(device));
         }
-        assert!("gpu".parse::<Device>().is_err());
+        for text in ["gpu", "cuda", "cuda:", "cuda:-1", "metal:x", "CPU"] {
+            assert!(text.parse::<Device>().is_err(), "{text}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use clap::{ArgMatches, Command, FromArgMatches};
 use veilflow_engine::{Canceller, Event};
@@ -41,10 +40,9 @@ pub(super) fn with_config(
 
 pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
     let args = RunArgs::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))?;
-    let names = args.collaborators.map_or_else(|| flow.collaborators(), |named| named.0);
-    let threads = args.threads.and_then(|threads| usize::try_from(threads).ok());
-    let threads = threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-    let cohort = Cohort::new(names, args.seed, threads);
+    let names = args.collaborators.as_ref().map_or_else(|| flow.collaborators(), |named| named.0.clone());
+    let resources = args.resources(names.len());
+    let cohort = Cohort::new(names, args.seed, args.processors()).with_device(args.device);
     let description = flow.describe(matches, &cohort)?;
     let dropouts = dropouts(args.drop, &cohort, &description)?;
     let files = Files::check(args.plot.as_deref(), args.save.as_deref())?;
@@ -69,6 +67,7 @@ pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console)
         matches,
         &cohort,
         Run {
+            resources,
             dropouts,
             dropout_probability: args.dropouts,
             observer: Arc::new(observer),

@@ -41,7 +41,7 @@ fn summary(outcome: &Outcome) -> (usize, u64, Vec<String>) {
 #[test]
 fn a_file_gives_flags_and_the_command_line_replaces_them() {
     let text = "rounds = 4\nseed = 7\ncollaborators = [\"a\", \"b\", \"c\"]\noutput = \"json\"\nlearning_rate = 1\n\
-                drop = [\"c@train\"]\nquiet = true\n";
+                drop = [\"c@train\"]\nquiet = true\ndevice = \"cpu\"\n";
     let config = Config::new(text);
     let outcome = config.run(&[]);
     assert_eq!(outcome.err, "");

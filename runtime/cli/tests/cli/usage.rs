@@ -31,6 +31,12 @@ fn values_that_make_no_sense_are_refused() {
     mistake(&["run", "toy", "--rounds", "two"], &["'two' for '--rounds"]);
     mistake(&["run", "toy", "--output", "xml"], &["table, json, csv"]);
     mistake(&["run", "toy", "--threads", "0"], &["--threads"]);
+    mistake(&["run", "toy", "--device", "gpu"], &["--device", "cpu", "cuda:0"]);
+    mistake(
+        &["run", "toy", "--device", "cuda:0"],
+        &["toy cannot start", "processor only", "--device cuda:0"],
+    );
+    mistake(&["run", "toy", "--device-share", "1.5"], &["from 0 to 1"]);
     mistake(&["run", "toy", "--collaborators", "0"], &["from 1 to"]);
     mistake(&["run", "toy", "--collaborators", "a,a"], &["named twice"]);
     mistake(&["run", "toy", "--collaborators", "a,b/c"], &["cannot be a participant's name"]);

@@ -10,4 +10,8 @@ mod events;
 mod faults;
 mod limits;
 mod secure;
+#[path = "../suite/mod.rs"]
+#[macro_use]
+mod suite;
+mod on_local;
 mod support;

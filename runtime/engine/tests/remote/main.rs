@@ -5,4 +5,9 @@ extern crate veilflow_spec as veilflow;
 
 mod plain;
 mod secure;
+#[path = "../suite/mod.rs"]
+#[macro_use]
+mod suite;
 mod support;
+
+suite!(support::Halves);

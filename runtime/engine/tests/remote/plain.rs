@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use veilflow::prelude::*;
 use veilflow_engine::LocalRuntime;
 
+use crate::suite::Parts;
 use crate::support::{Sites, host, killed_everywhere};
 
 /// An aggregator that is saved as it is.
@@ -12,6 +13,9 @@ struct Server {
     total: f64,
     steps: u32,
 }
+
+/// What a turn ends in: the next one, or one of two ends.
+type Verdict = Loop<Foreach<f64>, Branch<f64, Foreach<f64>>>;
 
 struct Site {
     value: f64,
@@ -30,11 +34,7 @@ impl Server {
         let half = self.total / 2.0;
         Ok(Foreach::each(inputs.names().take(2).map(|name| (name.clone(), half)).collect::<Vec<_>>()))
     }
-    fn turn(
-        &mut self,
-        inputs: Inputs<f64>,
-        cx: &Context,
-    ) -> Result<Loop<Foreach<f64>, Branch<f64, Foreach<f64>>>> {
+    fn turn(&mut self, inputs: Inputs<f64>, cx: &Context) -> Result<Verdict> {
         self.steps += 1;
         self.total += inputs.values().sum::<f64>();
         Ok(match cx.loops() {
@@ -86,33 +86,37 @@ fn site(name: &Name) -> Result<Site> {
     Ok(Site { value: name.as_str().len() as f64 * 0.1, calls: 0.0 })
 }
 
+fn parts() -> Parts<Server, Site> {
+    Parts::new(&["a", "b", "c"], Server::default, site)
+}
+
 #[test]
 fn a_director_killed_at_any_transition_goes_on_and_nobody_works_twice() {
-    let report = killed_everywhere(&flow(), &["a", "b", "c"], Server::default, 1.5, site);
+    let report = killed_everywhere(&flow(), parts, 1.5);
     let local = LocalRuntime::new().aggregator(Server::default()).collaborators(["a", "b", "c"], site);
     assert_eq!(local.seed(7).run(&flow(), 1.5).unwrap(), report, "to the last bit");
 }
 
 #[test]
 fn what_was_saved_by_another_build_is_refused() {
-    let sites = Sites::new(&flow(), &["a", "b", "c"], site);
+    let sites = Sites::new(&flow(), &parts());
     let run = || veilflow_engine::remote::hosted(flow(), Server::default(), 1.5);
-    let (mut records, _, _) = host(run(), &sites, Vec::new(), 6);
+    let (mut records, _, _) = host(run(), &sites, 7, (Vec::new(), 6));
     for record in &mut records {
         if let veilflow_engine::remote::Record::Checkpoint { aggregator, .. } = record {
             *aggregator = vec![0xff].into();
         }
     }
-    let (_, _, outcome) = host(run(), &sites, records, usize::MAX);
+    let (_, _, outcome) = host(run(), &sites, 7, (records, usize::MAX));
     assert_eq!(outcome.unwrap_err().code(), "not-resumed");
 }
 
 #[test]
 fn events_are_told_again_from_the_last_checkpoint_on() {
-    let sites = Sites::new(&flow(), &["a", "b", "c"], site);
+    let sites = Sites::new(&flow(), &parts());
     let run = || veilflow_engine::remote::hosted(flow(), Server::default(), 1.5);
-    let (records, before, _) = host(run(), &sites, Vec::new(), 6);
-    let (_, after, _) = host(run(), &sites, records, usize::MAX);
+    let (records, before, _) = host(run(), &sites, 7, (Vec::new(), 6));
+    let (_, after, _) = host(run(), &sites, 7, (records, usize::MAX));
     let veilflow_engine::EventKind::Resumed { from } = after[0].kind else { panic!("{:?}", after[0]) };
     assert_eq!(after[0].sequence, from);
     assert!(before.iter().any(|event| event.sequence >= from), "some are told again");

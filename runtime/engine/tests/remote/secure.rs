@@ -5,6 +5,7 @@ use veilflow::prelude::*;
 use veilflow_engine::{LocalRuntime, SecAgg};
 use veilflow_secagg::{Parameters, Threshold};
 
+use crate::suite::Parts;
 use crate::support::killed_everywhere;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Message, SecureSum)]
@@ -17,8 +18,11 @@ struct Update {
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Server {
-    told: Vec<(Update, Vec<Name>)>,
+    told: Told,
 }
+
+/// The mean of each round, and whose it is.
+type Told = Vec<(Update, Vec<Name>)>;
 
 struct Site(u64);
 
@@ -26,11 +30,7 @@ impl Server {
     fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<Tensor>> {
         Ok(Foreach::all(Tensor::vector(vec![0.25, 0.5, 1.0])))
     }
-    fn average(
-        &mut self,
-        sum: Sum<Update>,
-        cx: &Context,
-    ) -> Result<Loop<Foreach<Tensor>, Vec<(Update, Vec<Name>)>>> {
+    fn average(&mut self, sum: Sum<Update>, cx: &Context) -> Result<Loop<Foreach<Tensor>, Told>> {
         let survivors = sum.survivors().to_vec();
         let mean = sum.into_mean();
         let next = mean.values.clone();
@@ -53,7 +53,7 @@ impl Site {
     }
 }
 
-fn flow() -> Flow<Server, Site, (), Vec<(Update, Vec<Name>)>> {
+fn flow() -> Flow<Server, Site, (), Told> {
     let parameters = Parameters::new().with_max_weight(10).with_reconstruction_threshold(Threshold::Count(3));
     Flow::new("secure", 1)
         .start(Server::start)
@@ -70,7 +70,7 @@ fn site(name: &Name) -> Result<Site> {
 #[test]
 fn a_session_goes_on_with_the_same_masks_after_the_director_was_killed() {
     let names = ["1", "2", "3", "4"];
-    let report = killed_everywhere(&flow(), &names, Server::default, (), site);
+    let report = killed_everywhere(&flow(), || Parts::new(&names, Server::default, site), ());
     assert_eq!(report[1].1.len(), 3, "one dropped out of the second round");
     let local = LocalRuntime::new().aggregator(Server::default()).collaborators(names, site);
     assert_eq!(local.seed(7).run(&flow(), ()).unwrap(), report, "to the last bit");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -13,20 +13,25 @@ use veilflow_engine::remote::{
     hosted, site_tasks,
 };
 use veilflow_engine::{Canceller, Event, RunError, SecureSite, SiteIdentity, SiteJournal};
-use veilflow_secagg::{ClientPolicy, Identities, IdentityKey};
+use veilflow_secagg::{Identities, IdentityKey};
 use veilflow_spec::{
     Cancellation, Cause, Checkpoint, Device, Flow, Message, Name, Provided, Report, Result, from_cbor,
 };
 
+use crate::suite::{Failed, Parts, Ran, Runtime};
+
+type Answer = Arc<OnceLock<Result<Vec<u8>, Cause>>>;
+
 /// A site that answers a task it has done before as it did then.
 struct Site {
     tasks: Arc<dyn SiteTasks>,
-    answers: Mutex<BTreeMap<TaskKey, Result<Vec<u8>, Cause>>>,
+    answers: Mutex<BTreeMap<TaskKey, Answer>>,
 }
 
 /// Sites in this process. They outlast the run that they work for.
 pub(crate) struct Sites {
     sites: BTreeMap<Name, Arc<Site>>,
+    crossing: SiteEvents,
     identities: Arc<Identities>,
     pub(crate) performed: Arc<AtomicUsize>,
 }
@@ -34,36 +39,35 @@ pub(crate) struct Sites {
 impl Sites {
     pub(crate) fn new<A: 'static, C: Send + 'static, P: Message, R: Report>(
         flow: &Flow<A, C, P, R>,
-        names: &[&str],
-        build: impl Fn(&Name) -> Result<C> + Clone + Send + Sync + 'static,
+        parts: &Parts<A, C>,
     ) -> Arc<Self> {
-        let names: Vec<Name> = names.iter().map(|name| Name::from(*name)).collect();
+        let names = &parts.names;
         let keys: Vec<_> =
             names.iter().map(|name| (name.clone(), Arc::new(IdentityKey::generate().unwrap()))).collect();
         let trusted = Identities::new(keys.iter().map(|(name, key)| (name.to_string(), key.public())));
-        let trusted = Arc::new(trusted);
-        let sites =
-            keys.into_iter().map(|(name, key)| {
-                let identity = SiteIdentity { key, trusted: Arc::clone(&trusted) };
-                let site = SecureSite::new(ClientPolicy::default(), SiteJournal::default(), move || {
-                    Ok(identity.clone())
-                });
-                let settings = SiteSettings {
-                    name: name.clone(),
-                    participants: names.clone(),
-                    seed: 7,
-                    cpus: 1,
-                    device: Device::Cpu,
-                    provided: Provided::nothing().with(site),
-                    drop: Vec::new(),
-                    dropouts: 0.0,
-                    observer: Arc::new(|_: &Event| ()),
-                    crossing: Arc::new(|_: &Event| ()),
-                };
-                let tasks = site_tasks(flow, build.clone(), settings).unwrap();
-                (name, Arc::new(Site { tasks, answers: Mutex::default() }))
-            });
-        Arc::new(Self { sites: sites.collect(), identities: trusted, performed: Arc::default() })
+        let (trusted, crossing) = (Arc::new(trusted), SiteEvents::default());
+        let mut sites = BTreeMap::new();
+        for (name, key) in keys {
+            let identity = SiteIdentity { key, trusted: Arc::clone(&trusted) };
+            let site = SecureSite::new(parts.policy, SiteJournal::default(), move || Ok(identity.clone()));
+            let crossing = crossing.clone();
+            let settings = SiteSettings {
+                name: name.clone(),
+                participants: names.clone(),
+                seed: parts.seed,
+                cpus: 1,
+                device: Device::Cpu,
+                provided: Provided::nothing().with(site),
+                drop: parts.drop.clone(),
+                dropouts: parts.dropouts,
+                observer: Arc::new(|_: &Event| ()),
+                crossing: Arc::new(move |event: &Event| crossing.emit(event.kind.clone())),
+            };
+            let build = Arc::clone(&parts.build);
+            let tasks = site_tasks(flow, move |name| build(name), settings).unwrap();
+            sites.insert(name, Arc::new(Site { tasks, answers: Mutex::default() }));
+        }
+        Arc::new(Self { sites, crossing, identities: trusted, performed: Arc::default() })
     }
 
     pub(crate) fn names(&self) -> Vec<Name> {
@@ -74,6 +78,8 @@ impl Sites {
 /// The way to the sites, as long as the process lives.
 struct Way {
     sites: Arc<Sites>,
+    /// Whether the process may die: one that does tells nobody to stop.
+    mortal: bool,
     dead: Arc<AtomicBool>,
 }
 
@@ -81,13 +87,17 @@ impl Courier for Way {
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Bytes, Cause>> {
         let site = Arc::clone(&self.sites.sites[&delivery.to]);
         let performed = Arc::clone(&self.sites.performed);
+        let cancellation = match self.mortal {
+            true => Cancellation::new(),
+            false => delivery.cancellation.clone(),
+        };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
-            let mut answers = site.answers.lock().unwrap();
-            let answer = answers.entry(delivery.task.clone()).or_insert_with(|| {
+            let answer = Arc::clone(site.answers.lock().unwrap().entry(delivery.task.clone()).or_default());
+            let answer = answer.get_or_init(|| {
                 performed.fetch_add(1, Ordering::Relaxed);
                 let setup = delivery.setup.as_ref().map(|setup| &**setup.bytes());
-                site.tasks.perform(&delivery.task, setup, delivery.message.bytes(), &Cancellation::new())
+                site.tasks.perform(&delivery.task, setup, delivery.message.bytes(), &cancellation)
             });
             let _ = sender.send(answer.clone().map(Bytes::from));
         });
@@ -100,6 +110,9 @@ impl Courier for Way {
         }
     }
 }
+
+/// Room for all records.
+pub(crate) const IMMORTAL: usize = usize::MAX;
 
 /// Keeps its first records, and then fails as a full disk does: the process that writes dies there.
 pub(crate) struct Log {
@@ -124,8 +137,8 @@ impl RunLog for Log {
 pub(crate) fn host(
     run: Box<dyn HostedRun>,
     sites: &Arc<Sites>,
-    history: Vec<Record>,
-    room: usize,
+    seed: u64,
+    (history, room): (Vec<Record>, usize),
 ) -> (Vec<Record>, Vec<Event>, Result<Vec<u8>, RunError>) {
     let dead: Arc<AtomicBool> = Arc::default();
     let log = Arc::new(Log { records: Mutex::new(history.clone()), room, dead: Arc::clone(&dead) });
@@ -133,15 +146,15 @@ pub(crate) fn host(
     let (seen, identities) = (Arc::clone(&events), Arc::clone(&sites.identities));
     let outcome = run.run(Hosting {
         participants: sites.names(),
-        courier: Arc::new(Way { sites: Arc::clone(sites), dead }),
+        courier: Arc::new(Way { sites: Arc::clone(sites), mortal: room != IMMORTAL, dead }),
         log: Arc::clone(&log) as Arc<dyn RunLog>,
         history,
-        seed: 7,
+        seed,
         device: Device::Cpu,
         identities: Arc::new(move || Ok(Arc::clone(&identities))),
         sessions: [9; 32],
         observers: vec![Arc::new(move |event: &Event| seen.lock().unwrap().push(event.clone()))],
-        site_events: SiteEvents::default(),
+        site_events: sites.crossing.clone(),
         canceller: Canceller::new(),
     });
     let records = log.records.lock().unwrap().clone();
@@ -153,10 +166,8 @@ pub(crate) fn host(
 /// site did a task twice.
 pub(crate) fn killed_everywhere<A, C, P, R>(
     flow: &Flow<A, C, P, R>,
-    names: &[&str],
-    aggregator: impl Fn() -> A,
+    parts: impl Fn() -> Parts<A, C>,
     params: P,
-    build: impl Fn(&Name) -> Result<C> + Clone + Send + Sync + 'static,
 ) -> R
 where
     A: Checkpoint + Send + 'static,
@@ -164,19 +175,38 @@ where
     P: Message,
     R: Report + PartialEq + std::fmt::Debug,
 {
-    let fresh = || hosted(flow.clone(), aggregator(), params.clone());
-    let sites = Sites::new(flow, names, build.clone());
-    let (records, _, whole) = host(fresh(), &sites, Vec::new(), usize::MAX);
+    let seed = parts().seed;
+    let fresh = || hosted(flow.clone(), (parts().aggregator)(), params.clone());
+    let sites = Sites::new(flow, &parts());
+    let (records, _, whole) = host(fresh(), &sites, seed, (Vec::new(), IMMORTAL));
     let report: R = from_cbor(&whole.unwrap()).unwrap();
     let performed = sites.performed.load(Ordering::Relaxed);
     for room in 0..records.len() {
-        let sites = Sites::new(flow, names, build.clone());
-        let (history, _, killed) = host(fresh(), &sites, Vec::new(), room);
+        let sites = Sites::new(flow, &parts());
+        let (history, _, killed) = host(fresh(), &sites, seed, (Vec::new(), room));
         assert_eq!(killed.unwrap_err().code(), "log", "record {room}");
-        let (_, _, resumed) = host(fresh(), &sites, history, usize::MAX);
+        let (_, _, resumed) = host(fresh(), &sites, seed, (history, usize::MAX));
         let resumed = resumed.unwrap_or_else(|error| panic!("record {room} of {}: {error}", records.len()));
         assert_eq!(from_cbor::<R>(&resumed).unwrap(), report, "record {room}");
         assert_eq!(sites.performed.load(Ordering::Relaxed), performed, "record {room}");
     }
     report
+}
+
+/// The two halves as a runtime.
+pub(crate) struct Halves;
+
+impl Runtime for Halves {
+    fn run<A, C, P, R>(&self, flow: &Flow<A, C, P, R>, parts: Parts<A, C>, params: P) -> Ran<R>
+    where
+        A: Checkpoint + Send + Sync + 'static,
+        C: Send + 'static,
+        P: Message,
+        R: Report,
+    {
+        let run = hosted(flow.clone(), (parts.aggregator)(), params);
+        let (_, events, outcome) = host(run, &Sites::new(flow, &parts), parts.seed, (Vec::new(), IMMORTAL));
+        let outcome = outcome.map(|report| from_cbor(&report).unwrap()).map_err(Failed::from);
+        Ran { outcome, events: events.into_iter().map(|event| event.kind).collect() }
+    }
 }

@@ -21,7 +21,8 @@ enum Format {
 }
 
 pub(super) fn command(benchmark: &Benchmark) -> Command {
-    OwnArgs::augment_args(Command::new(benchmark.name)).about(benchmark.about)
+    let own = (benchmark.flags)(Command::new(benchmark.name));
+    OwnArgs::augment_args(own).about(benchmark.about).long_about(None)
 }
 
 pub(super) fn run(
@@ -30,7 +31,7 @@ pub(super) fn run(
     console: &mut Console,
 ) -> Result<(), CliError> {
     let args = OwnArgs::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))?;
-    let measured = (benchmark.measure)(&Bench::new(console.log().clone()));
+    let measured = (benchmark.measure)(&Bench::new(console.log().clone(), matches.clone()));
     let measured = measured.map_err(|error| CliError::Setup { flow: benchmark.name, error })?;
     console.print(&match args.output {
         Format::Table => table(&measured),

@@ -29,18 +29,6 @@ fn a_flow_with_a_secure_join_is_confidential_without_being_told() {
 }
 
 #[test]
-fn an_input_that_cannot_be_summed_tells_its_code_and_no_more() {
-    for (weight, loss, code) in
-        [(0, 0.5, "weight-zero"), (11, 0.5, "weight-above-maximum"), (3, f64::NAN, "scalar-not-finite")]
-    {
-        let (told, missing) = told([(3, 0.5), (weight, loss), (3, 0.5), (4, 0.5)]);
-        let expected = format!("step `average.mask` failed: {code} (the text stays at the site)");
-        assert_eq!(missing, [("b".to_owned(), expected)]);
-        assert!(!told.contains("patient 17"), "{told}");
-    }
-}
-
-#[test]
 fn what_is_clipped_is_summed_and_only_the_number_of_all_clipped_values_is_told() {
     let (told, missing) = told([(3, 1e9), (3, 0.5), (3, 0.5), (3, 0.5)]);
     assert_eq!(missing, []);

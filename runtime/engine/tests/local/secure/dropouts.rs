@@ -6,57 +6,9 @@ use veilflow_engine::{LocalRuntime, RunError, SecAgg};
 use veilflow_secagg::{ClientPolicy, Parameters, Security, Threshold};
 use veilflow_spec::{Context, Flow, Foreach, Result, Tensor};
 
-use super::support::{Server, Site, Told, Update, flow, model, runtime, secagg};
+use super::support::{Server, Site, Told, Update, model, runtime, secagg};
 
 const SITES: [&str; 4] = ["a", "b", "c", "d"];
-/// The steps at a site, the flow's own among the protocol's.
-const STEPS: [&str; 8] = [
-    "generate_keys",
-    "freeze_roster",
-    "share_keys",
-    "receive_shares",
-    "train",
-    "mask",
-    "check_consistency",
-    "unmask",
-];
-
-fn close(got: f32, expected: f32) -> bool {
-    (got - expected).abs() < 1e-4
-}
-
-#[test]
-fn one_of_four_may_drop_out_at_any_step() {
-    for step in STEPS {
-        let told = runtime(&SITES, 2).drop_out("b", step).run(&flow(), ()).unwrap();
-        for told in &told {
-            let survives = ["check_consistency", "unmask"].contains(&step);
-            let (total, squares) = if survives { (10, 30.0) } else { (8, 26.0) };
-            assert_eq!(told.survivors.len(), if survives { 4 } else { 3 }, "{step}");
-            assert_eq!(told.mean.weight, total, "{step}");
-            assert!(close(told.mean.values.values()[0], 0.25 * squares / total as f32), "{step}");
-            let name = if step == "train" { "train".to_owned() } else { format!("average.{step}") };
-            let missing = format!("b: dropped out before step `{name}` (simulated)");
-            assert_eq!(told.missing, if survives { vec![] } else { vec![missing] }, "{step}");
-        }
-        assert_eq!(told.len(), 2, "who dropped out takes part again");
-    }
-}
-
-#[test]
-fn below_the_threshold_the_error_names_who_is_missing_since_when() {
-    for step in STEPS {
-        let runtime = runtime(&SITES, 1).drop_out("a", "generate_keys").drop_out("d", step);
-        let error = runtime.run(&flow(), ()).unwrap_err();
-        let RunError::BelowQuorum { addressed: 4, needed: 3, round: 0, missing, .. } = &error else {
-            panic!("{step}: {error}")
-        };
-        let names: Vec<_> = missing.iter().map(|missing| missing.participant.as_str()).collect();
-        assert_eq!(names, ["a", "d"], "{step}");
-        assert!(error.to_string().contains("`average."), "{error}");
-    }
-}
-
 #[test]
 fn without_a_quorum_all_must_be_in_the_sum() {
     let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("all", 1)

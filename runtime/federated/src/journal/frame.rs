@@ -1,0 +1,195 @@
+//! Records in a file: each with its length and two checksums before it.
+//!
+//! ```text
+//! length of the payload, 8 bytes, little endian
+//! CRC-32 of these 8 bytes, 4 bytes
+//! CRC-32 of the payload, 4 bytes
+//! payload
+//! ```
+//!
+//! The length has a checksum of its own, so that a record that was not written to its end is told from one that was
+//! changed later: the first is a torn tail, the second is damage.
+
+use std::io::{self, Read};
+
+use serde::Serialize;
+
+/// How many bytes stand before a payload.
+pub(super) const HEADER: usize = 16;
+
+/// A record as it is written.
+#[derive(Debug)]
+pub(super) struct Frame(Vec<u8>);
+
+impl Frame {
+    /// A record in CBOR.
+    pub(super) fn encode<T: Serialize>(record: &T) -> io::Result<Self> {
+        let mut bytes = vec![0; HEADER];
+        ciborium::into_writer(record, &mut bytes).map_err(io::Error::other)?;
+        let length = (bytes.len().saturating_sub(HEADER) as u64).to_le_bytes();
+        if let Some((header, payload)) = bytes.split_at_mut_checked(HEADER) {
+            let checksums = [crc32fast::hash(&length), crc32fast::hash(payload)].map(u32::to_le_bytes);
+            header.copy_from_slice([&length[..], checksums.as_flattened()].concat().as_slice());
+        }
+        Ok(Self(bytes))
+    }
+
+    /// All of its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What a file has at a place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A payload.
+    Record(Vec<u8>),
+    /// Its end.
+    End,
+    /// The start of a record that was not written to its end.
+    Torn,
+    /// Something that no writer left, however it was stopped.
+    Damaged(&'static str),
+}
+
+/// Reads records, one after the other.
+#[derive(Debug)]
+pub(super) struct Scanner<R> {
+    reader: R,
+    /// Where the next record begins, in bytes from the start of the file.
+    offset: u64,
+    end: u64,
+    limit: u64,
+}
+
+impl<R: Read> Scanner<R> {
+    /// Reads from `offset`, at which `reader` stands, up to `end`. No record is longer than `limit` bytes.
+    pub(super) fn new(reader: R, offset: u64, end: u64, limit: u64) -> Self {
+        Self { reader, offset, end, limit }
+    }
+
+    /// Where the next record begins, or what is found instead of it.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next record. After anything else there is no next one.
+    pub(super) fn next(&mut self) -> io::Result<Found> {
+        let rest = self.end.saturating_sub(self.offset);
+        if rest == 0 {
+            return Ok(Found::End);
+        }
+        let Some(rest) = rest.checked_sub(HEADER as u64) else { return Ok(Found::Torn) };
+        let mut header = [0; HEADER];
+        self.reader.read_exact(&mut header)?;
+        let [length, checksums] = header.as_chunks::<8>().0 else { return Ok(Found::Damaged("no header")) };
+        let (of_length, of_payload) = checksums.split_at(4);
+        if crc32fast::hash(length).to_le_bytes() != of_length {
+            // After a crash of the machine a file may have its new length without all of its new bytes.
+            let torn = self.only_zeros(rest)?;
+            return Ok(if torn { Found::Torn } else { Found::Damaged("the length of a record is wrong") });
+        }
+        let length = u64::from_le_bytes(*length);
+        if length > self.limit {
+            return Ok(Found::Damaged("a record is longer than any that is written there"));
+        }
+        let Some(after) = rest.checked_sub(length) else { return Ok(Found::Torn) };
+        let Ok(size) = usize::try_from(length) else {
+            return Ok(Found::Damaged("a record is longer than this machine's memory"));
+        };
+        let mut payload = vec![0; size];
+        self.reader.read_exact(&mut payload)?;
+        if crc32fast::hash(&payload).to_le_bytes() != of_payload {
+            let torn = self.only_zeros(after)?;
+            return Ok(if torn { Found::Torn } else { Found::Damaged("the checksum of a record is wrong") });
+        }
+        self.offset = self.offset.saturating_add(HEADER as u64).saturating_add(length);
+        Ok(Found::Record(payload))
+    }
+
+    /// Whether nothing else is left in the file.
+    fn only_zeros(&mut self, mut rest: u64) -> io::Result<bool> {
+        let mut buffer = [0; 4096];
+        while rest > 0 {
+            let wanted = usize::try_from(rest).map_or(buffer.len(), |rest| rest.min(buffer.len()));
+            let part = buffer.get_mut(..wanted).unwrap_or_default();
+            self.reader.read_exact(part)?;
+            if part.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            rest = rest.saturating_sub(wanted as u64);
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(bytes: &[u8], limit: u64) -> (Vec<Vec<u8>>, Found) {
+        let mut scanner = Scanner::new(bytes, 0, bytes.len() as u64, limit);
+        let mut records = Vec::new();
+        loop {
+            match scanner.next().unwrap() {
+                Found::Record(payload) => records.push(payload),
+                other => return (records, other),
+            }
+        }
+    }
+
+    fn three() -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+        for record in ["one", "two", "three"] {
+            bytes.extend_from_slice(Frame::encode(&record).unwrap().bytes());
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn a_file_that_ends_anywhere_has_its_whole_records_and_a_torn_tail() {
+        let (bytes, ends) = three();
+        for length in 0..=bytes.len() {
+            let (records, tail) = scan(&bytes[..length], 100);
+            assert_eq!(records.len(), ends.iter().filter(|end| **end <= length).count() - 1);
+            assert_eq!(tail, if ends.contains(&length) { Found::End } else { Found::Torn });
+        }
+    }
+
+    #[test]
+    fn zeros_in_place_of_what_was_to_be_written_are_a_torn_tail() {
+        let (bytes, ends) = three();
+        for length in ends[1]..bytes.len() {
+            let mut zeros = bytes.clone();
+            zeros[length..].fill(0);
+            let (records, tail) = scan(&zeros, 100);
+            assert_eq!(records.len(), if length < ends[2] { 1 } else { 2 });
+            assert_eq!(tail, Found::Torn, "zeros from {length}");
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_before_the_last_record_is_damage() {
+        let (bytes, ends) = three();
+        for at in 0..ends[2] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x10;
+            let (records, tail) = scan(&changed, 100);
+            assert_eq!(records.len(), usize::from(at >= ends[1]));
+            assert!(matches!(tail, Found::Damaged(_)), "byte {at}: {tail:?}");
+        }
+    }
+
+    #[test]
+    fn no_record_is_longer_than_the_limit_or_the_file() {
+        let (bytes, _) = three();
+        assert!(matches!(scan(&bytes, 3).1, Found::Damaged(_)));
+        let mut huge = vec![0; HEADER];
+        let length = (1_u64 << 62).to_le_bytes();
+        huge[..8].copy_from_slice(&length);
+        huge[8..12].copy_from_slice(&crc32fast::hash(&length).to_le_bytes());
+        assert_eq!(scan(&huge, u64::MAX), (Vec::new(), Found::Torn));
+    }
+}
