@@ -59,6 +59,39 @@ fn a_seed_fixes_the_model_and_another_seed_changes_it() {
 }
 
 #[test]
+fn the_number_of_threads_changes_no_bit_of_a_report() {
+    for (flow, sites) in [("fedavg-mnist", "1"), ("secagg-mnist", "2")] {
+        let report = |threads| {
+            let args =
+                ["--collaborators", sites, "--threads", threads, "--batch-size", "70", "--output", "json"];
+            let mut object = json(&run(flow, &args));
+            for measured in ["wall_s", "cpu_s", "peak_rss_bytes"] {
+                object.as_object_mut().unwrap().remove(measured).unwrap();
+            }
+            object
+        };
+        let one = report("1");
+        assert_eq!(one, report("2"), "{flow}");
+        assert_eq!(one, report("4"), "{flow}");
+    }
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_device_that_is_not_built_in_is_refused_before_anything_runs() {
+    for flow in ["secagg-mnist", "fedavg-mnist"] {
+        let output = run(flow, &["--device", "cuda:0"]);
+        assert_eq!(output.status.code(), Some(2));
+        let text = errors(&output);
+        assert!(
+            text.contains("built without CUDA") && text.contains("cargo build --release --features cuda"),
+            "{text}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
 fn both_flows_report_the_same_scores() {
     let rows = |flow| json(&run(flow, &["--output", "json", "--rounds", "1"]))["rows"][0].clone();
     let (secure, plain) = (rows("secagg-mnist"), rows("fedavg-mnist"));

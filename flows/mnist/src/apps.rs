@@ -7,7 +7,9 @@ use veilflow::cli::clap::{self, Args, ValueEnum, value_parser};
 use veilflow::cli::{App, Cohort, Dataset, Fetch, FlowOf, Setup};
 use veilflow::prelude::*;
 use veilflow::secagg::{ClientPolicy, Layout, NumShares, Parameters, Plan, Privacy, Security, Threshold};
+use veilflow::spec::Device;
 
+use crate::device;
 use crate::secure_aggregation_mnist::{Needed, SCALARS, secure_aggregation_mnist};
 use crate::{
     Cnn, FetchOptions, Hyperparameters, LocalTraining, MnistData, TrainedModel, fedavg_mnist, fetch_mnist,
@@ -193,6 +195,10 @@ impl App for SecaggMnist {
     type Params = u32;
     type Report = TrainedModel;
 
+    fn check_device(device: Device) -> Result<()> {
+        Ok(device::open(device).map(drop)?)
+    }
+
     fn flow(options: &SecaggOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
         // The graph depends on the threshold and the minimum cohort, not on the weights.
         let plan = plan(&options.protocol.parameters(cohort, 1), cohort)?;
@@ -203,7 +209,7 @@ impl App for SecaggMnist {
     fn setup(options: &SecaggOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
         let plan = plan(&options.protocol.parameters(cohort, data.train.len()), cohort)?;
-        let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat(), plan)?;
+        let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
         let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(secure::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);
@@ -253,6 +259,10 @@ impl App for FedavgMnist {
     type Params = u32;
     type Report = TrainedModel;
 
+    fn check_device(device: Device) -> Result<()> {
+        Ok(device::open(device).map(drop)?)
+    }
+
     fn flow(options: &FedavgOptions, cohort: &Cohort) -> Result<FlowOf<Self>> {
         if options.secure == Secure::Off {
             let given: Vec<_> = options.protocol.given().collect();
@@ -278,7 +288,7 @@ impl App for FedavgMnist {
     }
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
-        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat());
+        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
         let training = options.training.sites(options.training.data()?, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);

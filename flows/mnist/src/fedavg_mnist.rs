@@ -110,7 +110,7 @@ impl Site {
     }
 
     fn aggregated_model_validation(&mut self, model: &Tensor, cx: &Context) -> Result<()> {
-        self.0.receive(model)?;
+        self.0.receive(model, cx)?;
         self.0.validate_aggregated_model(cx)
     }
 
@@ -120,7 +120,7 @@ impl Site {
 
     fn local_model_validation(&mut self, (): (), cx: &Context) -> Result<Update> {
         self.0.validate_local_model(cx)?;
-        let change = Tensor::vector(self.0.update());
+        let change = Tensor::vector(self.0.update()?);
         Ok(Update { change, examples: self.0.examples(), scores: self.0.scores() })
     }
 }

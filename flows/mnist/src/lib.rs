@@ -4,6 +4,7 @@ mod apps;
 mod bench_train;
 mod cnn;
 mod dataset;
+mod device;
 mod error;
 pub mod fedavg_mnist;
 mod fetch;

@@ -20,7 +20,7 @@ impl TrainedModel {
     /// # Errors
     /// If there are not [`Cnn::PARAMETERS`] of them.
     pub fn new(model: &[f32], rounds: Vec<Scores>) -> Result<Self> {
-        let parameters = Cnn::from_flat(model)?.parameters().into_iter();
+        let parameters = Cnn::from_flat(model)?.parameters()?.into_iter();
         let named = parameters
             .map(|parameter| Ok((parameter.name.to_owned(), Tensor::new(parameter.shape, parameter.data)?)));
         Ok(Self { parameters: named.collect::<Result<_>>()?, rounds })

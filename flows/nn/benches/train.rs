@@ -9,7 +9,7 @@
 )]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{Criterion, SamplingMode, Throughput};
@@ -57,6 +57,26 @@ fn per_cpu_second(mut work: impl FnMut() -> f64) -> f64 {
         done / (cpu_time() - start).as_secs_f64()
     };
     (0..5).map(|_| stretch(&mut work)).fold(0.0, f64::max)
+}
+
+/// The wall time of two networks that train side by side, by that of one alone: the best of some turns.
+fn two_by_one(layers: &Sequential, pixels: &[f32], targets: &[u32]) -> f64 {
+    let train = || {
+        let mut network = Network::new([1, 28, 28], layers).unwrap();
+        let (images, mut sgd) = (Contiguous::new(pixels, 784).unwrap(), Sgd::new(0.0, 0.5).unwrap());
+        for _ in 0..400 {
+            black_box(network.loss_and_gradient(&images, targets).unwrap());
+            network.update(|parameters, gradient| sgd.step(parameters, gradient)).unwrap();
+        }
+    };
+    let wall = |networks: usize| {
+        let start = Instant::now();
+        std::thread::scope(|scope| (0..networks).for_each(|_| drop(scope.spawn(train))));
+        start.elapsed()
+    };
+    let (one, two) =
+        (0..8).fold((Duration::MAX, Duration::MAX), |(one, two), _| (one.min(wall(1)), two.min(wall(2))));
+    two.as_secs_f64() / one.as_secs_f64()
 }
 
 struct CpuTime;
@@ -153,6 +173,10 @@ fn main() {
     for (name, operations, rate) in rows {
         println!("{name:<10} {rate:>9.0} images per CPU-second, {:.2} of the peak", rate * operations / peak);
     }
+    println!(
+        "two that train side by side take {:.2} × the time of one",
+        two_by_one(&layers, &pixels, &targets)
+    );
 }
 
 fn images(step: &mut dyn FnMut()) -> f64 {

@@ -3,6 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
+use crate::candles::{self, Operations};
 use crate::element::{Element, check_element_types, elements, with_element, with_elements};
 use crate::{Error, Result};
 
@@ -12,8 +13,15 @@ use crate::{Error, Result};
 ///
 /// For another element type than `f32` and `f64`.
 pub fn relu(input: &Tensor) -> Result<Tensor> {
+    relu_by(Operations::on(input.device()), input)
+}
+
+pub(crate) fn relu_by(operations: Operations, input: &Tensor) -> Result<Tensor> {
     check_element_types(Relu.name(), &[input])?;
-    Ok(input.contiguous()?.apply_op1(Relu)?)
+    Ok(match operations {
+        Operations::Ours => input.contiguous()?.apply_op1(Relu)?,
+        Operations::Candles => candles::relu(input)?,
+    })
 }
 
 struct Relu;
@@ -57,6 +65,10 @@ impl CustomOp1 for Relu {
 ///
 /// If `input` does not have two dimensions or no classes, or for another element type than `f32` and `f64`.
 pub fn log_softmax(input: &Tensor) -> Result<Tensor> {
+    log_softmax_by(Operations::on(input.device()), input)
+}
+
+pub(crate) fn log_softmax_by(operations: Operations, input: &Tensor) -> Result<Tensor> {
     let operation = LogSoftmax.name();
     check_element_types(operation, &[input])?;
     let &[_, classes] = input.dims() else {
@@ -66,7 +78,10 @@ pub fn log_softmax(input: &Tensor) -> Result<Tensor> {
     if classes == 0 {
         return Err(Error::Empty { operation, argument: "input" });
     }
-    Ok(input.contiguous()?.apply_op1(LogSoftmax)?)
+    Ok(match operations {
+        Operations::Ours => input.contiguous()?.apply_op1(LogSoftmax)?,
+        Operations::Candles => candles::log_softmax(input)?,
+    })
 }
 
 struct LogSoftmax;

@@ -12,7 +12,8 @@ use std::ops::Range;
 
 use candle_core::{Shape, Tensor};
 
-use crate::element::Element;
+use crate::candles::{self, Operations};
+use crate::element::{Element, check_element_types};
 use crate::gemm::{Left, Matrix, Right, multiply_add};
 use crate::parametric::{self, Parametric};
 use crate::{Error, Result};
@@ -30,7 +31,7 @@ pub(crate) struct Sliding {
 
 /// Convolves images with square kernels.
 ///
-/// `input` is `[batch, in, height, width]`, `weight` `[out, in, k, k]`, `bias` `[out]`. The kernel's places are `stride`
+/// `input` is `[batch, in, height, width]`, `weight` `[out, in, k, k]`, `bias`, if there is one, `[out]`. The kernel's places are `stride`
 /// pixels apart, and the image has `padding` rows and columns of zeros on each side; the result is
 /// `[batch, out, (height + 2·padding − k) / stride + 1, (width + 2·padding − k) / stride + 1]`. As everywhere in deep learning this is a
 /// cross-correlation: the kernel is not mirrored.
@@ -44,11 +45,35 @@ pub(crate) struct Sliding {
 pub fn conv2d(
     input: &Tensor,
     weight: &Tensor,
-    bias: &Tensor,
+    bias: Option<&Tensor>,
     stride: usize,
     padding: usize,
 ) -> Result<Tensor> {
-    parametric::apply::<Sizes>(Sliding { stride, padding }, input, weight, bias)
+    conv2d_by(Operations::on(input.device()), input, weight, bias, Sliding { stride, padding })
+}
+
+pub(crate) fn conv2d_by(
+    operations: Operations,
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    sliding: Sliding,
+) -> Result<Tensor> {
+    let outputs = weight.dims().first().copied().unwrap_or_default();
+    match (operations, bias) {
+        (Operations::Ours, Some(bias)) => parametric::apply::<Sizes>(sliding, input, weight, bias),
+        (Operations::Ours, None) => {
+            let none = Tensor::zeros(outputs, weight.dtype(), weight.device())?;
+            parametric::apply::<Sizes>(sliding, input, weight, &none)
+        }
+        (Operations::Candles, bias) => {
+            let bias_dims = bias.map_or(vec![outputs], |bias| bias.dims().to_vec());
+            check_element_types(OPERATION, &[input, weight, bias.unwrap_or(weight)])?;
+            let Sliding { stride, padding } = sliding;
+            Sizes::of(sliding, input.dims(), weight.dims(), &bias_dims)?;
+            Ok(candles::conv2d(input, weight, bias, stride, padding)?)
+        }
+    }
 }
 
 /// More rows or columns of zeros than this are a slip of the finger.

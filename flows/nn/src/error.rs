@@ -99,6 +99,29 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// The program cannot compute on this device, since it was built without it.
+    #[error(
+        "{device}: this program was built without {backend}; build it with `cargo build --release --features {feature}`, \
+         which needs {needs}"
+    )]
+    NotBuilt {
+        /// The device.
+        device: String,
+        /// What drives it.
+        backend: &'static str,
+        /// The feature of the build.
+        feature: &'static str,
+        /// What the build needs.
+        needs: &'static str,
+    },
+    /// A device that is not there, or does not answer.
+    #[error("{device} cannot be opened: {source}")]
+    Device {
+        /// The device.
+        device: String,
+        /// What candle reported.
+        source: candle_core::Error,
+    },
     /// candle reported an error.
     #[error("candle: {0}")]
     Candle(#[from] candle_core::Error),

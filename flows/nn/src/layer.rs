@@ -3,20 +3,27 @@
 use candle_core::{Device, Tensor, Var};
 use rand_chacha::rand_core::Rng;
 
-use crate::convolution::Sliding;
+use crate::candles::Operations;
+use crate::convolution::{Sliding, conv2d_by};
 use crate::init::uniform_by_fan_in;
-use crate::{Error, Result, conv2d, linear};
+use crate::linear::linear_by;
+use crate::{Error, Result, linear};
 
 fn parameter(shape: &[usize], fan_in: usize, rng: &mut impl Rng) -> Result<Var> {
     let values = uniform_by_fan_in(shape.iter().product(), fan_in, rng);
     Ok(Var::from_vec(values, shape, &Device::Cpu)?)
 }
 
+/// A variable of its own with the same values.
+pub(crate) fn copy(parameter: &Var, device: &Device) -> Result<Var> {
+    Ok(Var::from_tensor(&parameter.as_detached_tensor().to_device(device)?)?)
+}
+
 /// A convolution with its parameters; see [`conv2d`].
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Var,
-    bias: Var,
+    bias: Option<Var>,
     sliding: Sliding,
 }
 
@@ -33,7 +40,14 @@ impl Conv2d {
         let fan_in = in_channels * kernel * kernel;
         let weight = parameter(&[out_channels, in_channels, kernel, kernel], fan_in, rng)?;
         let sliding = Sliding { stride: 1, padding: 0 };
-        Ok(Self { weight, bias: parameter(&[out_channels], fan_in, rng)?, sliding })
+        Ok(Self { weight, bias: Some(parameter(&[out_channels], fan_in, rng)?), sliding })
+    }
+
+    /// Does without a bias.
+    #[must_use]
+    pub fn without_bias(mut self) -> Self {
+        self.bias = None;
+        self
     }
 
     /// Moves the kernel by so many pixels from place to place; 1 unless it is said.
@@ -72,7 +86,17 @@ impl Conv2d {
     ///
     /// As [`conv2d`].
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        conv2d(input, &self.weight, &self.bias, self.stride(), self.padding())
+        self.forward_by(Operations::on(input.device()), input)
+    }
+
+    pub(crate) fn forward_by(&self, operations: Operations, input: &Tensor) -> Result<Tensor> {
+        conv2d_by(operations, input, &self.weight, self.bias.as_deref(), self.sliding)
+    }
+
+    /// The same layer with parameters of its own on `device`.
+    pub(crate) fn copy_to(&self, device: &Device) -> Result<Self> {
+        let bias = self.bias.as_ref().map(|bias| copy(bias, device)).transpose()?;
+        Ok(Self { weight: copy(&self.weight, device)?, bias, sliding: self.sliding })
     }
 
     /// The weight, `[out, in, k, k]`.
@@ -80,9 +104,9 @@ impl Conv2d {
         &self.weight
     }
 
-    /// The bias, `[out]`.
-    pub fn bias(&self) -> &Var {
-        &self.bias
+    /// The bias, `[out]`, if there is one.
+    pub fn bias(&self) -> Option<&Var> {
+        self.bias.as_ref()
     }
 }
 
@@ -114,6 +138,15 @@ impl Linear {
     /// As [`linear()`].
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         linear(input, &self.weight, &self.bias)
+    }
+
+    pub(crate) fn forward_by(&self, operations: Operations, input: &Tensor) -> Result<Tensor> {
+        linear_by(operations, input, &self.weight, &self.bias)
+    }
+
+    /// The same layer with parameters of its own on `device`.
+    pub(crate) fn copy_to(&self, device: &Device) -> Result<Self> {
+        Ok(Self { weight: copy(&self.weight, device)?, bias: copy(&self.bias, device)? })
     }
 
     /// The weight, `[out, in]`.

@@ -2,7 +2,8 @@
 
 use candle_core::{Shape, Tensor};
 
-use crate::element::Element;
+use crate::candles::{self, Operations};
+use crate::element::{Element, check_element_types};
 use crate::gemm::{Left, Matrix, Right, multiply_add};
 use crate::parametric::{self, Parametric};
 use crate::{Error, Result};
@@ -18,7 +19,21 @@ const OPERATION: &str = "linear";
 ///
 /// If the shapes do not fit each other or the element types are not all `f32` or all `f64`.
 pub fn linear(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    parametric::apply::<Sizes>((), input, weight, bias)
+    linear_by(Operations::on(input.device()), input, weight, bias)
+}
+
+pub(crate) fn linear_by(
+    operations: Operations,
+    input: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Tensor> {
+    if operations == Operations::Ours {
+        return parametric::apply::<Sizes>((), input, weight, bias);
+    }
+    check_element_types(OPERATION, &[input, weight, bias])?;
+    Sizes::of((), input.dims(), weight.dims(), bias.dims())?;
+    Ok(candles::linear(input, weight, bias)?)
 }
 
 /// The sizes of a fully connected layer, checked in one place.

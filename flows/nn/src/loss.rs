@@ -3,6 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
+use crate::candles::{self, Operations};
 use crate::element::{Element, check_element_types, elements, with_element};
 use crate::{Error, Result};
 
@@ -16,8 +17,19 @@ const OPERATION: &str = "nll_loss";
 ///
 /// If the lengths differ, the batch is empty or a target is not a class.
 pub fn nll_loss(log_probabilities: &Tensor, targets: &[u32]) -> Result<Tensor> {
+    nll_loss_by(Operations::on(log_probabilities.device()), log_probabilities, targets)
+}
+
+pub(crate) fn nll_loss_by(
+    operations: Operations,
+    log_probabilities: &Tensor,
+    targets: &[u32],
+) -> Result<Tensor> {
     let loss = NegativeLogLikelihood::new(log_probabilities, targets)?;
-    Ok(log_probabilities.contiguous()?.apply_op1(loss)?)
+    Ok(match operations {
+        Operations::Ours => log_probabilities.contiguous()?.apply_op1(loss)?,
+        Operations::Candles => candles::nll_loss(log_probabilities, targets)?,
+    })
 }
 
 struct NegativeLogLikelihood {

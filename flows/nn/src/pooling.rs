@@ -3,6 +3,7 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType};
 
+use crate::candles::{self, Operations};
 use crate::element::{Element, check_element_types, elements, with_element, with_elements};
 use crate::{Error, Result};
 
@@ -13,13 +14,18 @@ const OPERATION: &str = "max_pool2d";
 ///
 /// `input` is `[batch, channels, height, width]`, the result `[batch, channels, height / size, width / size]`.
 /// A window's gradient goes to its maximum alone, and to the first one in reading order where several are
-/// equal, as in PyTorch. A NaN counts as larger than any number.
+/// equal, as in PyTorch. A NaN counts as larger than any number. (On a graphics card, which of several equal ones it is and
+/// whether a NaN counts is the card's choice.)
 ///
 /// # Errors
 ///
 /// If `input` does not have four dimensions or is smaller than a window, or for another element type than
 /// `f32` and `f64`.
 pub fn max_pool2d(input: &Tensor, size: usize) -> Result<Tensor> {
+    max_pool2d_by(Operations::on(input.device()), input, size)
+}
+
+pub(crate) fn max_pool2d_by(operations: Operations, input: &Tensor, size: usize) -> Result<Tensor> {
     check_element_types(OPERATION, &[input])?;
     let &[_, _, height, width] = input.dims() else {
         let got = input.dims().to_vec();
@@ -31,7 +37,10 @@ pub fn max_pool2d(input: &Tensor, size: usize) -> Result<Tensor> {
     if size > height || size > width {
         return Err(Error::Window { operation: OPERATION, window: size, height, width });
     }
-    Ok(input.contiguous()?.apply_op1(MaxPool { size })?)
+    Ok(match operations {
+        Operations::Ours => input.contiguous()?.apply_op1(MaxPool { size })?,
+        Operations::Candles => candles::max_pool2d(input, size)?,
+    })
 }
 
 struct MaxPool {

@@ -1,8 +1,12 @@
 //! A network that is a chain of layers, as candle's tensors see it.
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
-use crate::{Conv2d, Linear, Result, log_softmax, max_pool2d, nll_loss, relu};
+use crate::activation::{log_softmax_by, relu_by};
+use crate::candles::Operations;
+use crate::loss::nll_loss_by;
+use crate::pooling::max_pool2d_by;
+use crate::{Conv2d, Error, GroupNorm, Linear, Result};
 
 /// One layer of a [`Sequential`].
 #[derive(Debug)]
@@ -10,56 +14,116 @@ use crate::{Conv2d, Linear, Result, log_softmax, max_pool2d, nll_loss, relu};
 pub enum Layer {
     /// A convolution.
     Conv2d(Conv2d),
-    /// [`max_pool2d`] with windows of `size` × `size`.
+    /// [`max_pool2d`](crate::max_pool2d) with windows of `size` × `size`.
     MaxPool2d {
         /// Side of the window, in pixels.
         size: usize,
     },
-    /// [`relu`].
+    /// The mean over all pixels of each channel: `[batch, channels, height, width]` → `[batch, channels]`.
+    AveragePool,
+    /// [`relu`](crate::relu).
     Relu,
+    /// A group normalisation.
+    GroupNorm(GroupNorm),
+    /// What two chains of layers make of the input, in sum (He et al., CVPR 2016).
+    Residual {
+        /// What learns the difference.
+        body: Sequential,
+        /// The way past it; no layers for the input itself.
+        shortcut: Sequential,
+    },
     /// `[batch, …]` → `[batch, all the rest]`.
     Flatten,
     /// A fully connected layer.
     Linear(Linear),
-    /// [`log_softmax`].
+    /// [`log_softmax`](crate::log_softmax).
     LogSoftmax,
 }
 
 impl Layer {
     /// Applies the layer, recorded for candle's backward pass.
-    fn forward(&self, input: &Tensor) -> Result<Tensor> {
+    fn forward(&self, operations: Operations, input: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Conv2d(layer) => layer.forward(input),
-            Self::MaxPool2d { size } => max_pool2d(input, *size),
-            Self::Relu => relu(input),
+            Self::Conv2d(layer) => layer.forward_by(operations, input),
+            Self::MaxPool2d { size } => max_pool2d_by(operations, input, *size),
+            Self::AveragePool => average_pool(input),
+            Self::Relu => relu_by(operations, input),
+            Self::GroupNorm(layer) => layer.forward(input),
+            Self::Residual { body, shortcut } => {
+                Ok((body.forward_by(operations, input)? + shortcut.forward_by(operations, input)?)?)
+            }
             Self::Flatten => Ok(input.flatten_from(1)?),
-            Self::Linear(layer) => layer.forward(input),
-            Self::LogSoftmax => log_softmax(input),
+            Self::Linear(layer) => layer.forward_by(operations, input),
+            Self::LogSoftmax => log_softmax_by(operations, input),
         }
     }
 
-    fn parameters(&self) -> Option<[&Var; 2]> {
+    fn parameters(&self) -> Vec<&Var> {
         match self {
-            Self::Conv2d(layer) => Some([layer.weight(), layer.bias()]),
-            Self::Linear(layer) => Some([layer.weight(), layer.bias()]),
-            Self::MaxPool2d { .. } | Self::Relu | Self::Flatten | Self::LogSoftmax => None,
+            Self::Conv2d(layer) => std::iter::once(layer.weight()).chain(layer.bias()).collect(),
+            Self::Linear(layer) => vec![layer.weight(), layer.bias()],
+            Self::GroupNorm(layer) => vec![layer.weight(), layer.bias()],
+            Self::Residual { body, shortcut } => {
+                body.parameters().iter().chain(shortcut.parameters()).collect()
+            }
+            Self::MaxPool2d { .. } | Self::AveragePool | Self::Relu | Self::Flatten | Self::LogSoftmax => {
+                Vec::new()
+            }
         }
+    }
+
+    /// The same layer with parameters of its own on `device`.
+    fn copy_to(&self, device: &Device, operations: Operations) -> Result<Self> {
+        Ok(match self {
+            Self::Conv2d(layer) => Self::Conv2d(layer.copy_to(device)?),
+            Self::MaxPool2d { size } => Self::MaxPool2d { size: *size },
+            Self::AveragePool => Self::AveragePool,
+            Self::Relu => Self::Relu,
+            Self::GroupNorm(layer) => Self::GroupNorm(layer.copy_to(device)?),
+            Self::Residual { body, shortcut } => Self::Residual {
+                body: body.copy_to(device, operations)?,
+                shortcut: shortcut.copy_to(device, operations)?,
+            },
+            Self::Flatten => Self::Flatten,
+            Self::Linear(layer) => Self::Linear(layer.copy_to(device)?),
+            Self::LogSoftmax => Self::LogSoftmax,
+        })
     }
 }
 
-/// A network that is a chain of layers: what a [`Network`](crate::Network) is made from, and by itself a network of
-/// candle's tensors, for whatever device they are on.
+fn average_pool(input: &Tensor) -> Result<Tensor> {
+    let operation = "AveragePool";
+    if input.dims().len() != 4 {
+        let got = input.dims().to_vec();
+        return Err(Error::Rank { operation, argument: "input", expected: 4, got });
+    }
+    if input.elem_count() == 0 {
+        return Err(Error::Empty { operation, argument: "input" });
+    }
+    Ok(input.mean((2, 3))?)
+}
+
+/// A network that is a chain of layers: what a [`Network`](crate::Network) or a [`DeviceNetwork`](crate::DeviceNetwork) is
+/// made from, and by itself a network of candle's tensors, for the device that they are on.
 #[derive(Debug)]
 pub struct Sequential {
     layers: Vec<Layer>,
     parameters: Vec<Var>,
+    /// Those of the input's device, unless it is said.
+    operations: Option<Operations>,
 }
 
 impl Sequential {
     /// A network that applies `layers` in order.
     pub fn new(layers: Vec<Layer>) -> Self {
-        let parameters = layers.iter().filter_map(Layer::parameters).flatten().cloned().collect();
-        Self { layers, parameters }
+        let parameters = layers.iter().flat_map(Layer::parameters).cloned().collect();
+        Self { layers, parameters, operations: None }
+    }
+
+    /// The same network with parameters of its own on `device`.
+    pub(crate) fn copy_to(&self, device: &Device, operations: Operations) -> Result<Self> {
+        let layers = self.layers.iter().map(|layer| layer.copy_to(device, operations));
+        Ok(Self { operations: Some(operations), ..Self::new(layers.collect::<Result<_>>()?) })
     }
 
     /// The layers, in order.
@@ -78,17 +142,25 @@ impl Sequential {
     ///
     /// If the shapes do not fit.
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
-        self.layers.iter().try_fold(input.clone(), |input, layer| layer.forward(&input))
+        self.forward_by(self.operations(input), input)
     }
 
-    /// The [`nll_loss`] of the network's output, which must be log-probabilities, for a batch, and the
+    fn forward_by(&self, operations: Operations, input: &Tensor) -> Result<Tensor> {
+        self.layers.iter().try_fold(input.clone(), |input, layer| layer.forward(operations, &input))
+    }
+
+    fn operations(&self, input: &Tensor) -> Operations {
+        self.operations.unwrap_or_else(|| Operations::on(input.device()))
+    }
+
+    /// The [`nll_loss`](crate::nll_loss) of the network's output, which must be log-probabilities, for a batch, and the
     /// gradient of each of [`Self::parameters`], in their order.
     ///
     /// # Errors
     ///
     /// If the shapes do not fit or a target is not a class.
     pub fn loss_and_gradients(&self, input: &Tensor, targets: &[u32]) -> Result<(Tensor, Vec<Tensor>)> {
-        let loss = nll_loss(&self.forward(&input.detach())?, targets)?;
+        let loss = nll_loss_by(self.operations(input), &self.forward(&input.detach())?, targets)?;
         let gradients = loss.backward()?;
         let of = |parameter: &Var| match gradients.get(parameter) {
             Some(gradient) => Ok(gradient.clone()),

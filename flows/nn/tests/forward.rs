@@ -73,7 +73,7 @@ proptest! {
     ) {
         let input = tensor(&[batch, channels, k + extra_height, k + extra_width], seed);
         let (weight, bias) = (tensor(&[out, channels, k, k], !seed), tensor(&[out], seed ^ 1));
-        let got = conv2d(&input, &weight, &bias, stride, padding).unwrap();
+        let got = conv2d(&input, &weight, Some(&bias), stride, padding).unwrap();
         assert_close(&got, &naive_conv2d(&input, &weight, &bias, stride, padding));
     }
 
@@ -97,7 +97,7 @@ fn agrees_with_candle() {
     let (x, w, b) = (tensor(&[4, 10, 12, 12], 1), tensor(&[20, 10, 5, 5], 2), tensor(&[20], 3));
     let expected = x.conv2d(&w, 0, 1, 1, 1).unwrap();
     let expected = expected.broadcast_add(&b.reshape((1, 20, 1, 1)).unwrap()).unwrap();
-    assert_close(&conv2d(&x, &w, &b, 1, 0).unwrap(), &expected);
+    assert_close(&conv2d(&x, &w, Some(&b), 1, 0).unwrap(), &expected);
 
     let (x, w, b) = (tensor(&[32, 320], 4), tensor(&[50, 320], 5), tensor(&[50], 6));
     let expected = x.matmul(&w.t().unwrap()).unwrap().broadcast_add(&b).unwrap();
@@ -116,7 +116,7 @@ fn layouts_that_are_not_contiguous_are_understood() {
     let images = tensor(&[6, 2, 7, 7], 4);
     let part = images.narrow(0, 2, 3).unwrap();
     let (w, b) = (tensor(&[3, 2, 3, 3], 5), tensor(&[3], 6));
-    assert_close(&conv2d(&part, &w, &b, 1, 0).unwrap(), &naive_conv2d(&part, &w, &b, 1, 0));
+    assert_close(&conv2d(&part, &w, Some(&b), 1, 0).unwrap(), &naive_conv2d(&part, &w, &b, 1, 0));
 }
 
 #[test]
@@ -148,15 +148,18 @@ fn errors_say_what_does_not_fit() {
     let message = |error: Error| error.to_string();
     let (x, w, b) = (tensor(&[1, 2, 5, 5], 1), tensor(&[3, 1, 3, 3], 2), tensor(&[3], 3));
     assert_eq!(
-        message(conv2d(&x, &w, &b, 1, 0).unwrap_err()),
+        message(conv2d(&x, &w, Some(&b), 1, 0).unwrap_err()),
         "conv2d: the weight's second dimension (the input's channels) must be 2, got 1"
     );
-    assert!(matches!(conv2d(&b, &w, &b, 1, 0), Err(Error::Rank { argument: "input", expected: 4, .. })));
     assert!(matches!(
-        conv2d(&x, &tensor(&[3, 2, 6, 6], 2), &b, 1, 0),
+        conv2d(&b, &w, Some(&b), 1, 0),
+        Err(Error::Rank { argument: "input", expected: 4, .. })
+    ));
+    assert!(matches!(
+        conv2d(&x, &tensor(&[3, 2, 6, 6], 2), Some(&b), 1, 0),
         Err(Error::Window { window: 6, height: 5, width: 5, .. })
     ));
-    assert!(matches!(conv2d(&x, &tensor(&[3, 2, 3, 3], 2), &b, 0, 0), Err(Error::Empty { .. })));
+    assert!(matches!(conv2d(&x, &tensor(&[3, 2, 3, 3], 2), Some(&b), 0, 0), Err(Error::Empty { .. })));
     assert!(matches!(max_pool2d(&x, 0), Err(Error::Empty { .. })));
     assert!(matches!(max_pool2d(&x, 6), Err(Error::Window { .. })));
     assert!(matches!(linear(&tensor(&[2, 3], 1), &tensor(&[2, 4], 1), &b), Err(Error::Size { .. })));
@@ -166,6 +169,6 @@ fn errors_say_what_does_not_fit() {
     );
     assert!(matches!(nll_loss(&tensor(&[2, 10], 1), &[3]), Err(Error::Size { expected: 2, got: 1, .. })));
     let single = b.to_dtype(DType::F32).unwrap();
-    assert!(matches!(conv2d(&x, &w, &single, 1, 0), Err(Error::ElementType { .. })));
+    assert!(matches!(conv2d(&x, &w, Some(&single), 1, 0), Err(Error::ElementType { .. })));
     assert!(matches!(relu(&b.to_dtype(DType::U8).unwrap()), Err(Error::ElementType { .. })));
 }

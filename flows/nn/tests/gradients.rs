@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use veilflow_nn::{
-    Conv2d, Layer, Linear, Sequential, conv2d, linear, log_softmax, max_pool2d, nll_loss, relu,
+    Conv2d, Error, GroupNorm, Layer, Linear, Sequential, conv2d, group_norm, linear, log_softmax, max_pool2d,
+    nll_loss, relu,
 };
 
 /// Half of the distance between the two evaluations of a central difference.
@@ -75,7 +76,7 @@ fn convolution() {
         let weight = var(&[out, channels, kernel, kernel], 2);
         let bias = var(&[out], 3);
         check(&[&input, &weight, &bias], || {
-            weighted_sum(&conv2d(&input, &weight, &bias, stride, padding).unwrap())
+            weighted_sum(&conv2d(&input, &weight, Some(&bias), stride, padding).unwrap())
         });
     }
 }
@@ -104,6 +105,60 @@ fn rectifier() {
 }
 
 #[test]
+fn group_normalisation() {
+    for (shape, groups) in [(&[2, 6, 3, 2][..], 3), (&[3, 4], 1), (&[1, 4, 2, 2], 4), (&[2, 2, 5], 1)] {
+        let (input, weight, bias) = (var(shape, 9), var(&[shape[1]], 10), var(&[shape[1]], 11));
+        let norm = || group_norm(&input, groups, &weight, &bias, 1e-3).unwrap();
+        check(&[&input, &weight, &bias], || weighted_sum(&norm()));
+    }
+    // By the definition: weights of one and no bias leave mean 0 and variance 1 in each group of each image.
+    let input = constant(&[2, 4, 3, 3], 12).to_dtype(DType::F32).unwrap();
+    let normal = GroupNorm::new(2, 4).unwrap().forward(&input).unwrap();
+    assert_eq!(normal.dims(), input.dims());
+    for group in normal.flatten_all().unwrap().to_vec1::<f32>().unwrap().chunks(18) {
+        let mean = group.iter().sum::<f32>() / 18.0;
+        let variance = group.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / 18.0;
+        assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-3, "{mean} {variance}");
+    }
+    assert!(matches!(GroupNorm::new(3, 4), Err(Error::Size { expected: 6, got: 4, .. })));
+    assert!(matches!(GroupNorm::new(0, 4), Err(Error::Empty { argument: "groups", .. })));
+    let (five, four) = (constant(&[5], 1), constant(&[4], 1));
+    let input = constant(&[2, 4, 3, 3], 12);
+    assert!(matches!(group_norm(&input, 2, &five, &four, 0.0), Err(Error::Size { expected: 4, got: 5, .. })));
+    assert!(matches!(group_norm(&four, 2, &four, &four, 0.0), Err(Error::Rank { argument: "input", .. })));
+}
+
+#[test]
+fn a_residual_block_adds_what_its_two_ways_make() {
+    let mut rng = ChaCha8Rng::seed_from_u64(22);
+    let conv = |stride, rng: &mut ChaCha8Rng| {
+        Layer::Conv2d(Conv2d::new(2, 2, 3, rng).unwrap().with_padding(1).with_stride(stride).unwrap())
+    };
+    let image = constant(&[3, 2, 4, 4], 23).to_dtype(DType::F32).unwrap();
+    let flat = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (body, shortcut) = (conv(2, &mut rng), conv(2, &mut rng));
+    let (Layer::Conv2d(one), Layer::Conv2d(other)) = (&body, &shortcut) else { unreachable!() };
+    let sum = (one.forward(&image).unwrap() + other.forward(&image).unwrap()).unwrap();
+    let block = Sequential::new(vec![
+        Layer::Residual { body: Sequential::new(vec![body]), shortcut: Sequential::new(vec![shortcut]) },
+        Layer::AveragePool,
+    ]);
+    assert_eq!(block.parameters().len(), 4);
+    assert_eq!(flat(&block.forward(&image).unwrap()), flat(&sum.mean((2, 3)).unwrap()));
+    // Without layers on the way past it the input itself is added.
+    let body = conv(1, &mut rng);
+    let Layer::Conv2d(one) = &body else { unreachable!() };
+    let sum = (one.forward(&image).unwrap() + &image).unwrap();
+    let block =
+        vec![Layer::Residual { body: Sequential::new(vec![body]), shortcut: Sequential::new(Vec::new()) }];
+    assert_eq!(flat(&Sequential::new(block).forward(&image).unwrap()), flat(&sum));
+    assert!(matches!(
+        Sequential::new(vec![Layer::AveragePool]).forward(&constant(&[2, 2], 1)),
+        Err(Error::Rank { expected: 4, .. })
+    ));
+}
+
+#[test]
 fn softmax_and_loss() {
     let input = var(&[5, 10], 9);
     check(&[&input], || weighted_sum(&log_softmax(&input).unwrap()));
@@ -118,8 +173,8 @@ fn the_whole_network() {
     let (w2, b2) = (var(&[4, 3, 3, 3], 13), var(&[4], 14));
     let (w3, b3) = (var(&[10, 4], 15), var(&[10], 16));
     let loss = || {
-        let x = relu(&max_pool2d(&conv2d(&image, &w1, &b1, 1, 0).unwrap(), 2).unwrap()).unwrap();
-        let x = relu(&max_pool2d(&conv2d(&x, &w2, &b2, 1, 0).unwrap(), 2).unwrap()).unwrap();
+        let x = relu(&max_pool2d(&conv2d(&image, &w1, Some(&b1), 1, 0).unwrap(), 2).unwrap()).unwrap();
+        let x = relu(&max_pool2d(&conv2d(&x, &w2, Some(&b2), 1, 0).unwrap(), 2).unwrap()).unwrap();
         let x = linear(&x.flatten_from(1).unwrap(), &w3, &b3).unwrap();
         nll_loss(&log_softmax(&x).unwrap(), &[4, 1]).unwrap()
     };
@@ -139,7 +194,8 @@ fn a_window_s_gradient_goes_to_its_maximum_alone() {
 #[test]
 fn an_input_that_depends_on_no_variable_gets_no_gradient() {
     let (image, weight, bias) = (constant(&[1, 1, 4, 4], 1), var(&[2, 1, 3, 3], 2), var(&[2], 3));
-    let gradients = conv2d(&image, &weight, &bias, 1, 0).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients =
+        conv2d(&image, &weight, Some(&bias), 1, 0).unwrap().sum_all().unwrap().backward().unwrap();
     assert!(gradients.get(&image).is_none());
     assert!(gradients.get(&weight).is_some());
 }
@@ -150,7 +206,7 @@ fn single_precision_agrees_with_double() {
         let cast = |t: Tensor| t.to_dtype(dtype).unwrap();
         let weight = Var::from_tensor(&cast(constant(&[10, 2, 5, 5], 2))).unwrap();
         let bias = cast(constant(&[10], 3));
-        let output = conv2d(&cast(constant(&[4, 2, 12, 12], 1)), &weight, &bias, 1, 0).unwrap();
+        let output = conv2d(&cast(constant(&[4, 2, 12, 12], 1)), &weight, Some(&bias), 1, 0).unwrap();
         let gradients =
             relu(&max_pool2d(&output, 2).unwrap()).unwrap().sum_all().unwrap().backward().unwrap();
         let gradient = gradients.get(&weight).unwrap().to_dtype(DType::F64).unwrap();

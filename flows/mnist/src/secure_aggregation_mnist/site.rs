@@ -48,7 +48,7 @@ impl Site {
     /// Round 0: two fresh key pairs, one to seal shares with and one to mask with. The public keys leave, signed with the
     /// site's identity key, if the session meets the site's policy.
     pub(super) fn generate_keys(&mut self, round: &NewRound, cx: &Context) -> Result<PublicKeys> {
-        self.training.receive(&round.model)?;
+        self.training.receive(&round.model, cx)?;
         let plan = round.parameters.plan(round.clients, Layout::new(SCALARS, Cnn::PARAMETERS));
         let plan = plan.map_err(|error| StepError::with_code(error.code(), error))?;
         let site = SecureSite::of(cx)?;
@@ -113,7 +113,7 @@ impl Site {
             return Err(out_of_order("local_model_validation"));
         };
         let Scores { aggregated_model, train_loss, local_model } = self.training.scores();
-        let update = self.training.update();
+        let update = self.training.update()?;
         let input = Input {
             weight: self.training.examples(),
             scalars: &[aggregated_model, train_loss, local_model],

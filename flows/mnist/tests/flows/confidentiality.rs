@@ -39,7 +39,7 @@ fn sites_refuse_a_cohort_that_is_smaller_than_their_policy() {
 
     let parameters = Parameters::new().with_min_cohort(2).with_max_weight(100);
     let plan = parameters.plan(2, Layout::new(SCALARS, Cnn::PARAMETERS)).unwrap();
-    let server = Server::new(Cnn::new(0).unwrap().to_flat(), plan).unwrap();
+    let server = Server::new(Cnn::new(0).unwrap().to_flat().unwrap(), plan).unwrap();
     let runtime = LocalRuntime::new().aggregator(server).collaborators(["a", "b"], |_| {
         let data = MnistData::sample()?.limited(Some(20), Some(10))?;
         let hyperparameters = Hyperparameters { batch_size: 10, learning_rate: 0.01, momentum: 0.5 };

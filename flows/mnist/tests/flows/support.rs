@@ -30,7 +30,7 @@ fn training(sites: usize) -> impl Fn(&Name) -> Result<LocalTraining> {
 }
 
 fn model() -> Vec<f32> {
-    Cnn::new(SEED).unwrap().to_flat()
+    Cnn::new(SEED).unwrap().to_flat().unwrap()
 }
 
 /// A plan for the sites of the tests.

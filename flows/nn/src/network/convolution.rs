@@ -1,10 +1,9 @@
 //! A convolution with what follows it: 2×2 max-pooling and ReLU in one pass over its sums.
 
-use std::ops::Range;
-
-use super::kernels::{Correlate, Finish, Gate, Packed, Spread, WeightGradient, Window};
+use super::kernels::{Correlate, Finish, Gate, Spread, WeightGradient, Window};
 use super::lanes::{Instructions, Lanes};
 use super::stage::Backward;
+use super::weights::Weights;
 
 /// The sizes of a convolution, and where its parameters are.
 #[derive(Debug)]
@@ -19,11 +18,7 @@ pub(super) struct Convolution {
     /// Whether 2×2 max-pooling follows.
     pub(super) pool: bool,
     pub(super) relu: bool,
-    pub(super) weight: Range<usize>,
-    pub(super) bias: Range<usize>,
-    pub(super) forward: Packed,
-    /// For the gradient of the input, where somebody needs it.
-    pub(super) backward: Option<Packed>,
+    pub(super) weights: Weights,
 }
 
 /// What a block's forward pass leaves for its backward pass, and room for both.
@@ -68,17 +63,14 @@ impl Convolution {
 
     /// Puts the parameters in the order in which the kernels read them.
     pub(super) fn pack(&mut self, parameters: &[f32]) {
-        let (weight, bias) = (&parameters[self.weight.clone()], &parameters[self.bias.clone()]);
         let per_channel = self.kernel * self.kernel;
         let taps = self.channels * per_channel;
-        self.forward.fill(bias, |output, tap| weight[output * taps + tap]);
-        if let Some(backward) = &mut self.backward {
-            // Mirrored, and with the roles of input and output exchanged.
-            backward.fill(&[], |channel, tap| {
-                let (output, mirrored) = (tap / per_channel, per_channel - 1 - tap % per_channel);
-                weight[output * taps + channel * per_channel + mirrored]
-            });
-        }
+        // Mirrored, and with the roles of input and output exchanged.
+        let backward = |channel, tap| {
+            let (output, mirrored) = (tap / per_channel, per_channel - 1 - tap % per_channel);
+            output * taps + channel * per_channel + mirrored
+        };
+        self.weights.pack(parameters, |output, tap| output * taps + tap, backward);
     }
 
     /// `train` keeps what the backward pass needs.
@@ -104,7 +96,7 @@ impl Convolution {
         instructions.run(Correlate {
             image,
             window: self.window(),
-            weights: &self.forward,
+            weights: &self.weights.forward,
             stride: self.stride,
             first: 0,
             output,
@@ -160,7 +152,7 @@ impl Convolution {
             target_width: spread_width,
             first,
             stride,
-            sums: &mut parameter_gradients[self.bias.clone()],
+            sums: &mut parameter_gradients[self.weights.bias.clone()],
         });
         let image = if self.padding == 0 { input } else { &scratch.padded[..] };
         instructions.run(WeightGradient {
@@ -175,9 +167,9 @@ impl Convolution {
             height,
             width,
             outputs: self.outputs,
-            weights: &mut parameter_gradients[self.weight.clone()],
+            weights: &mut parameter_gradients[self.weights.weight.clone()],
         });
-        let (Some(input_gradient), Some(weights)) = (input_gradient, &self.backward) else { return };
+        let (Some(input_gradient), Some(weights)) = (input_gradient, &self.weights.backward) else { return };
         // Where gradients lie, counted from the first pixel of the image without its border.
         let content = |sums: usize| {
             let end = margin + (sums - 1) * stride + 1;

@@ -1,10 +1,9 @@
 //! A fully connected layer, with the ReLU that may follow.
 
-use std::ops::Range;
-
 use super::kernels::{Correlate, Finish, Gate, LinearGradient, Packed, Spread, Window};
 use super::lanes::{Instructions, LANES, Lanes};
 use super::stage::Backward;
+use super::weights::Weights;
 
 /// The sizes of a fully connected layer, and where its parameters are. It is a convolution of images of one pixel.
 #[derive(Debug)]
@@ -12,11 +11,7 @@ pub(super) struct Linear {
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     pub(super) relu: bool,
-    pub(super) weight: Range<usize>,
-    pub(super) bias: Range<usize>,
-    pub(super) forward: Packed,
-    /// For the gradient of the input, where somebody needs it.
-    pub(super) backward: Option<Packed>,
+    pub(super) weights: Weights,
 }
 
 /// Room for a block's backward pass.
@@ -30,16 +25,14 @@ pub(super) struct Scratch {
 impl Linear {
     /// Puts the parameters in the order in which the kernels read them.
     pub(super) fn pack(&mut self, parameters: &[f32]) {
-        let (weight, inputs) = (&parameters[self.weight.clone()], self.inputs);
-        self.forward.fill(&parameters[self.bias.clone()], |output, input| weight[output * inputs + input]);
-        if let Some(backward) = &mut self.backward {
-            backward.fill(&[], |input, output| weight[output * inputs + input]);
-        }
+        let inputs = self.inputs;
+        let place = |output, input| output * inputs + input;
+        self.weights.pack(parameters, place, |input, output| place(output, input));
     }
 
     pub(super) fn forward(&self, instructions: Instructions, input: &[Lanes], output: &mut [Lanes]) {
         let finish = if self.relu { Finish::Relu } else { Finish::Keep };
-        instructions.run(product(&self.forward, self.inputs, input, output, finish));
+        instructions.run(product(&self.weights.forward, self.inputs, input, output, finish));
     }
 
     /// Adds the gradients of the parameters, and writes that of the input where it is asked for.
@@ -58,16 +51,16 @@ impl Linear {
             target_width: 1,
             first: 0,
             stride: 1,
-            sums: &mut parameter_gradients[self.bias.clone()],
+            sums: &mut parameter_gradients[self.weights.bias.clone()],
         });
         one_after_the_other(input, &mut scratch.inputs);
         one_after_the_other(&scratch.gated, &mut scratch.gradients);
         instructions.run(LinearGradient {
             inputs: &scratch.inputs,
             gradients: &scratch.gradients,
-            weights: &mut parameter_gradients[self.weight.clone()],
+            weights: &mut parameter_gradients[self.weights.weight.clone()],
         });
-        if let (Some(input_gradient), Some(weights)) = (input_gradient, &self.backward) {
+        if let (Some(input_gradient), Some(weights)) = (input_gradient, &self.weights.backward) {
             let (gated, keep) = (&scratch.gated, Finish::Keep);
             instructions.run(product(weights, self.outputs, gated, input_gradient, keep));
         }

@@ -10,12 +10,14 @@
 
 mod block;
 mod convolution;
+mod crew;
 mod kernels;
 mod lanes;
 mod linear;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -159,9 +161,15 @@ impl Network {
         })
     }
 
-    /// Computes on so many threads, each with blocks of sixteen images. The results are the same for any number.
+    /// Computes on so many threads, each with blocks of sixteen images, so that a batch keeps at most one for each sixteen
+    /// busy. The results are the same for any number.
     pub fn set_threads(&mut self, threads: NonZeroUsize) {
         self.workspaces.resize_with(threads.get(), Workspace::default);
+    }
+
+    /// The number of threads that it computes on.
+    pub fn threads(&self) -> usize {
+        self.workspaces.len()
     }
 
     /// All parameters, layer by layer, weight before bias, each with its last dimension fastest.
@@ -285,23 +293,13 @@ impl Network {
         }
         let mut workspaces = std::mem::take(&mut self.workspaces);
         let network = &*self;
-        let run = |workspace: &mut Workspace, first: usize| {
-            work(network, workspace, first..total.min(first + LANES))
-        };
-        for wave in (0..total).step_by(LANES * workspaces.len()) {
-            let blocks = || (wave..total).step_by(LANES);
-            match &mut workspaces[..] {
-                [workspace] => run(workspace, wave),
-                workspaces => std::thread::scope(|scope| {
-                    for (workspace, first) in workspaces.iter_mut().zip(blocks()) {
-                        scope.spawn(move || run(workspace, first));
-                    }
-                }),
-            }
-            for (workspace, first) in workspaces.iter().zip(blocks()) {
-                collect(workspace, LANES.min(total - first));
-            }
-        }
+        let images = |block: usize| block * LANES..total.min((block + 1) * LANES);
+        crew::in_order(
+            &mut workspaces,
+            total.div_ceil(LANES),
+            |workspace, block| work(network, workspace, images(block)),
+            |workspace, block| collect(workspace, images(block).len()),
+        );
         self.workspaces = workspaces;
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::convolution::{self, Convolution};
 use super::kernels::{Gate, MaxPool, Packed, Rectify, Spread};
 use super::lanes::{Instructions, Lanes};
 use super::linear::{self, Linear};
+use super::weights::Weights;
 use crate::convolution::padded;
 use crate::{Error, Layer, Result};
 
@@ -94,11 +95,13 @@ pub(super) fn compile(input: [usize; 3], layers: &[Layer], instructions: Instruc
                     padding,
                     pool: false,
                     relu: false,
-                    weight: take(layer.weight().dims()),
-                    bias: take(layer.bias().dims()),
-                    forward: Packed::new(outputs, taps, true, instructions),
-                    backward: (!is_first)
-                        .then(|| Packed::new(channels, outputs * kernel * kernel, true, instructions)),
+                    weights: Weights {
+                        weight: take(layer.weight().dims()),
+                        bias: layer.bias().map_or(0..0, |bias| take(bias.dims())),
+                        forward: Packed::new(outputs, taps, true, instructions),
+                        backward: (!is_first)
+                            .then(|| Packed::new(channels, outputs * kernel * kernel, true, instructions)),
+                    },
                 };
                 let fits = convolution.sums_height() >= 2 && convolution.sums_width() >= 2;
                 // ReLU and maximum can change places.
@@ -128,10 +131,12 @@ pub(super) fn compile(input: [usize; 3], layers: &[Layer], instructions: Instruc
                     inputs,
                     outputs,
                     relu,
-                    weight: take(layer.weight().dims()),
-                    bias: take(layer.bias().dims()),
-                    forward: Packed::new(outputs, inputs, false, instructions),
-                    backward: (!is_first).then(|| Packed::new(inputs, outputs, false, instructions)),
+                    weights: Weights {
+                        weight: take(layer.weight().dims()),
+                        bias: take(layer.bias().dims()),
+                        forward: Packed::new(outputs, inputs, false, instructions),
+                        backward: (!is_first).then(|| Packed::new(inputs, outputs, false, instructions)),
+                    },
                 })));
                 shape = vec![outputs];
             }
@@ -149,6 +154,9 @@ pub(super) fn compile(input: [usize; 3], layers: &[Layer], instructions: Instruc
             Layer::Relu => stages.push(Stage::Relu { len: shape.iter().product() }),
             // Values lie in the same order either way.
             Layer::Flatten => shape = vec![shape.iter().product()],
+            Layer::AveragePool | Layer::GroupNorm(_) | Layer::Residual { .. } => {
+                return Err(Error::Layers { problem: "a Network has no such layer, a DeviceNetwork has" });
+            }
             Layer::LogSoftmax => {
                 if shape.len() != 1 {
                     return Err(rank("LogSoftmax", 1, &shape));

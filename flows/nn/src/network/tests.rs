@@ -33,6 +33,7 @@ impl Shape {
                 continue;
             }
             let layer = Conv2d::new(channels, outputs, kernel, &mut rng).unwrap();
+            let layer = if outputs % 3 == 0 { layer.without_bias() } else { layer };
             layers.push(Layer::Conv2d(layer.with_stride(stride).unwrap().with_padding(padding)));
             let places = |side: usize| (side + 2 * padding - kernel) / stride + 1;
             (channels, height, width) = (outputs, places(height), places(width));
@@ -201,6 +202,10 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(
         message(network(vec![Layer::Flatten, Layer::LogSoftmax, linear(16)])),
         "these layers do not make a network: log-softmax is not the last layer"
+    );
+    assert_eq!(
+        message(network(vec![Layer::AveragePool])),
+        "these layers do not make a network: a Network has no such layer, a DeviceNetwork has"
     );
     let conv = |padding| Layer::Conv2d(Conv2d::new(1, 2, 1, &mut rng()).unwrap().with_padding(padding));
     assert_eq!(

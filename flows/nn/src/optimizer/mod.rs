@@ -1,6 +1,7 @@
 //! Update rules: how parameters follow their gradient.
 //!
-//! Each works on the flat parameters of a [`Network`](crate::Network); the state that it keeps between steps belongs to
+//! Each works on the flat parameters of a [`Network`](crate::Network), and [`Sgd`] on those of a
+//! [`DeviceNetwork`](crate::DeviceNetwork) too; the state that it keeps between steps belongs to
 //! one network. Learning rates may change from step to step by a [`Schedule`].
 
 mod adam;

@@ -1,7 +1,9 @@
 //! Stochastic gradient descent with momentum.
 
+use candle_core::{Tensor, Var};
+
 use super::{check_learning_rate, check_lengths, check_part, check_weight_decay};
-use crate::Result;
+use crate::{Error, Result};
 
 /// Stochastic gradient descent with momentum and weight decay, by PyTorch's rule (no dampening, no Nesterov):
 ///
@@ -19,6 +21,8 @@ pub struct Sgd {
     weight_decay: f64,
     /// One per parameter; empty before the first step.
     velocity: Vec<f32>,
+    /// The same of parameters on a device.
+    velocities: Vec<Tensor>,
 }
 
 impl Sgd {
@@ -30,7 +34,8 @@ impl Sgd {
     pub fn new(learning_rate: f64, momentum: f64) -> Result<Self> {
         check_learning_rate(learning_rate)?;
         check_part("the momentum", momentum)?;
-        Ok(Self { learning_rate, momentum, weight_decay: 0.0, velocity: Vec::new() })
+        let (velocity, velocities) = (Vec::new(), Vec::new());
+        Ok(Self { learning_rate, momentum, weight_decay: 0.0, velocity, velocities })
     }
 
     /// Pulls every parameter towards zero by this part of itself and of the learning rate in each step.
@@ -84,10 +89,54 @@ impl Sgd {
         }
         Ok(())
     }
+
+    /// Updates `parameters` by their `gradients`, where they are.
+    ///
+    /// # Errors
+    ///
+    /// If there is not one gradient of the same shape for each parameter, or other parameters than in the first step, before
+    /// anything is updated; if the device fails.
+    pub fn step_tensors(&mut self, parameters: &[Var], gradients: &[Tensor]) -> Result<()> {
+        const OPERATION: &str = "Sgd::step_tensors";
+        let is_first = self.velocities.is_empty();
+        let velocities = if is_first { gradients } else { &self.velocities };
+        for (what, got) in [
+            ("the number of gradients (the parameters)", gradients.len()),
+            ("the number of parameters of the first step (those given)", velocities.len()),
+        ] {
+            if got != parameters.len() {
+                return Err(Error::Size { operation: OPERATION, what, expected: parameters.len(), got });
+            }
+        }
+        for (number, parameter) in parameters.iter().enumerate() {
+            for other in [&gradients[number], &velocities[number]] {
+                if other.dims() != parameter.dims() {
+                    let (expected, got) = (parameter.dims().to_vec(), other.dims().to_vec());
+                    return Err(Error::Shape { operation: OPERATION, number, expected, got });
+                }
+            }
+        }
+        let mut moved = Vec::with_capacity(parameters.len());
+        for ((parameter, gradient), velocity) in parameters.iter().zip(gradients).zip(velocities) {
+            let (value, mut pull) = (parameter.as_detached_tensor(), gradient.clone());
+            if self.weight_decay != 0.0 {
+                pull = (pull + (&value * self.weight_decay)?)?;
+            }
+            if !is_first {
+                pull = (pull + (velocity * self.momentum)?)?;
+            }
+            parameter.set(&(value - (&pull * self.learning_rate)?)?)?;
+            moved.push(pull);
+        }
+        self.velocities = moved;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     /// Minimising x² from 1: gradients 2x, the rule by hand.
@@ -122,5 +171,13 @@ mod tests {
         sgd.step(&mut x, &[1.0, 1.0]).unwrap();
         assert!(sgd.step(&mut x[..1], &[1.0]).is_err());
         assert!(sgd.set_learning_rate(f64::INFINITY).is_err());
+
+        let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        let parameters = [Var::from_tensor(&tensor(&[1.0, 2.0])).unwrap()];
+        assert!(matches!(sgd.step_tensors(&parameters, &[]), Err(Error::Size { .. })));
+        assert!(matches!(sgd.step_tensors(&parameters, &[tensor(&[1.0])]), Err(Error::Shape { .. })));
+        sgd.step_tensors(&parameters, &[tensor(&[1.0, 1.0])]).unwrap();
+        assert!(matches!(sgd.step_tensors(&[], &[]), Err(Error::Size { .. })));
+        assert_eq!(parameters[0].to_vec1::<f32>().unwrap(), [0.9, 1.9]);
     }
 }

@@ -6,7 +6,10 @@
 
 mod courier;
 mod hosted;
+mod keeper;
+mod port;
 mod record;
+mod resume;
 mod site;
 
 pub use self::courier::{Courier, Delivery, Parcel, SiteEvents, TaskKey};
