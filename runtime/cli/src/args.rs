@@ -11,7 +11,7 @@ use veilflow_engine::Resources;
 use veilflow_spec::{Device, Format, InvalidName, Name};
 
 use crate::cohort::numbered;
-use crate::commands::{bench, secagg};
+use crate::commands::{bench, pki, secagg};
 use crate::entry::Entry;
 use crate::error::CliError;
 use crate::registry::Registry;
@@ -239,6 +239,7 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
         command = command.subcommand(data(registry, binary));
     }
     let command = command.subcommand(secagg::command(binary)).subcommand(bench::command(registry, binary));
+    let command = command.subcommand(pki::command(binary));
     command.subcommand(completions(binary)).after_help(format!(
         "Examples:\n  {binary} run {example} {arguments}\n  {binary} graph {example} --format mermaid"
     ))

@@ -49,6 +49,12 @@ pub(crate) enum CliError {
     /// A data set could not be got.
     #[error("{name} could not be fetched: {error}")]
     Fetch { name: &'static str, error: StepError },
+    /// Identities and certificates.
+    #[error(transparent)]
+    Pki(#[from] veilflow_federated::pki::PkiError),
+    /// What `pki` does with them.
+    #[error(transparent)]
+    PkiCommand(#[from] crate::commands::pki::PkiCommandError),
     /// An ending that says no format.
     #[error("--{flag} {}: the file's ending says its format, use {}", path.display(), crate::suggest::or(endings))]
     Ending { flag: &'static str, path: PathBuf, endings: &'static [&'static str] },
@@ -105,6 +111,8 @@ impl CliError {
             | CliError::Ending { .. }
             | CliError::Write { .. } => USAGE,
             CliError::Run(_)
+            | CliError::Pki(_)
+            | CliError::PkiCommand(_)
             | CliError::Session(_)
             | CliError::Fetch { .. }
             | CliError::NoModel { .. }

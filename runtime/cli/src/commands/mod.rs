@@ -5,6 +5,7 @@ mod completions;
 mod data;
 mod flows;
 mod graph;
+pub(crate) mod pki;
 mod run;
 pub(crate) mod secagg;
 
@@ -54,6 +55,7 @@ pub(crate) fn dispatch(
             None => Ok(()),
         },
         Some(("secagg", matches)) => secagg::secagg(matches, console),
+        Some(("pki", matches)) => pki::pki(matches, console),
         Some(("bench", matches)) => bench::bench(registry, matches, console),
         Some(("completions", matches)) => {
             let command = args::command(registry, binary, Strictness::Strict);

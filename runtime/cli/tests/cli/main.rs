@@ -4,6 +4,8 @@
 mod config;
 mod files;
 mod output;
+mod pki;
+mod relayed;
 mod secagg;
 mod text;
 mod toy;

@@ -23,6 +23,7 @@ fn help_is_as_pinned() {
         ("help-data-fetch.txt", &["data", "fetch", "--help"]),
         ("help-secagg-plan.txt", &["secagg", "plan", "--help"]),
         ("help-bench-secagg.txt", &["bench", "secagg", "--help"]),
+        ("help-pki.txt", &["pki", "--help"]),
     ] {
         let outcome = veilflow(arguments);
         assert_eq!((outcome.code, outcome.err.as_str()), (0, ""));

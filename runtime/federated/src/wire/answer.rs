@@ -29,10 +29,10 @@ use super::limits::{ANSWER_BYTES, Limits};
 use super::log::{Incident, Logger};
 use super::messages::ChunkHash;
 use super::method::Method;
-use super::peer::Peer;
 use super::security::{Security, claimed_peer};
 use super::service::{Caller, DirectorService, Held};
 use super::stream::{Incoming, Outgoing};
+use crate::pki::Peer;
 
 /// The most bytes of a message from somebody without a certificate.
 const STRANGER_BYTES: usize = 64 * 1024;

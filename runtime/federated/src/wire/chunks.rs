@@ -15,8 +15,8 @@ use veilflow_spec::Name;
 use super::error::{Refusal, WireError};
 use super::hash::{chunk, chunk_len, hash_chunks};
 use super::messages::{ChunkHash, Content};
-use super::peer::{Peer, Role};
 use super::{CHUNK_BYTES, INLINE_BYTES};
+use crate::pki::{Peer, Role};
 
 /// Whose chunks they are: a name and what it acts as.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

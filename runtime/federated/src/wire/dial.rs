@@ -28,7 +28,6 @@ use tonic::client::Grpc;
 
 use super::CHUNK_BYTES;
 use super::codec::{Cbor, ChunksIn, ChunksOut};
-use super::enrolment::{EnrollReply, EnrollRequest, PendingRequest, Publication};
 use super::error::WireError;
 use super::limits::{ANSWER_BYTES, CONNECTION_WINDOW, FRAME_BYTES, Limits, STREAM_WINDOW};
 use super::messages::{Ask, ChunkHash, EnvoyStatus, Follow, FromEnvoy, Results, Submit, ToEnvoy, Told};
@@ -36,6 +35,7 @@ use super::method::Method;
 use super::security::{Dialing, PARTY_HEADER, require_loopback};
 use super::stream::{Incoming, Outgoing};
 use crate::experiment::Summary;
+use crate::pki::{EnrollReply, EnrollRequest, PendingRequest, Publication};
 
 /// The port of a director whose address names none.
 pub const DEFAULT_PORT: u16 = 50050;

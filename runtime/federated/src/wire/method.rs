@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::error::Refusal;
-use super::peer::{Peer, Role};
+use crate::pki::{Peer, Role};
 
 macro_rules! methods {
     ($($method:ident $path:literal),* $(,)?) => {

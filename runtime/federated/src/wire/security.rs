@@ -9,7 +9,7 @@ use veilflow_spec::Name;
 
 use super::chunks::Party;
 use super::error::{Refusal, WireError};
-use super::peer::{Peer, Revocations, Role};
+use crate::pki::{Peer, Revocations, Role};
 
 /// How a server knows its peers.
 #[derive(Clone)]

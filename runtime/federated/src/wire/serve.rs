@@ -24,9 +24,9 @@ use super::census::{Census, Place};
 use super::error::WireError;
 use super::limits::{CONNECTION_WINDOW, FRAME_BYTES, Limits, STREAM_WINDOW};
 use super::log::{Incident, LogLine, Logger};
-use super::peer::{Peer, Revocations};
 use super::security::{Security, require_loopback};
 use super::service::DirectorService;
+use crate::pki::{Peer, Revocations};
 
 /// Serves until `shutdown` is done: then nothing new is accepted, and what runs has [`Limits::drain`] to end.
 ///

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use veilflow_engine::remote::Parcel;
 
 use super::chunks::{Chunks, Party, Served};
-use super::enrolment::{EnrollReply, EnrollRequest, PendingRequest, Publication};
 use super::error::Refusal;
 use super::messages::{Ask, Content, EnvoyStatus, Follow, FromEnvoy, Results, Submit, ToEnvoy, Told};
-use super::peer::Peer;
 use super::stream::{Incoming, Outgoing};
 use crate::experiment::Summary;
+use crate::pki::Peer;
+use crate::pki::{EnrollReply, EnrollRequest, PendingRequest, Publication};
 
 /// What a director answers. Each call comes from somebody whose certificate was verified and whose role may make it;
 /// whether it may do so to *this* experiment is for the service to say.
