@@ -46,7 +46,7 @@ impl fmt::Display for Party {
     }
 }
 
-/// How much memory the chunks of others may take, in bytes.
+/// How much memory the chunks of others may take, in bytes. What a peer stored counts in whole chunks, however small.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// All that peers stored together.
@@ -69,7 +69,7 @@ impl Default for Budget {
 pub struct Usage {
     /// Distinct chunks that are served. They are the memory of whoever made the content.
     pub served: u64,
-    /// Chunks that peers stored.
+    /// Chunks that peers stored: [`CHUNK_BYTES`] for each.
     pub stored: u64,
 }
 
@@ -101,15 +101,20 @@ struct ServedChunk {
 struct Stored {
     chunks: HashMap<ChunkHash, (u64, Bytes)>,
     oldest_first: BTreeMap<u64, ChunkHash>,
-    bytes: u64,
 }
+
+/// What a stored chunk counts: a small one may hold the whole buffer that it arrived in.
+const COUNTED: u64 = CHUNK_BYTES as u64;
 
 impl Stored {
     fn remove(&mut self, hash: &ChunkHash) -> Option<Bytes> {
         let (age, bytes) = self.chunks.remove(hash)?;
         self.oldest_first.remove(&age);
-        self.bytes -= bytes.len() as u64;
         Some(bytes)
+    }
+
+    fn counted(&self) -> u64 {
+        self.chunks.len() as u64 * COUNTED
     }
 }
 
@@ -161,7 +166,7 @@ impl Chunks {
             let served = Served { chunks: None, reader: Arc::new(reader), hashes: Vec::new() };
             return Ok((Content::new(parcel.bytes(), &[]), served));
         }
-        self.check_size(parcel.bytes().len() as u64)?;
+        check_size(parcel.bytes().len() as u64, self.0.budget.content)?;
         let (chunks, parcel) = (self.clone(), Arc::clone(parcel));
         let done = tokio::task::spawn_blocking(move || {
             let content = Content::new(parcel.bytes(), parcel.memo(|bytes| hash_chunks(bytes)));
@@ -224,11 +229,11 @@ impl Chunks {
     /// # Errors
     /// [`Refusal::TooLarge`] for more than a chunk, [`Refusal::Busy`] where all peers together hold too much.
     pub fn put(&self, peer: &Party, hash: ChunkHash, bytes: Bytes) -> Result<(), Refusal> {
-        let size = bytes.len() as u64;
         let Budget { total, per_peer, .. } = self.0.budget;
-        if bytes.len() > CHUNK_BYTES || size > per_peer {
+        if bytes.len() > CHUNK_BYTES || per_peer < COUNTED {
             return Err(Refusal::TooLarge(format!(
-                "a chunk of {size} bytes: {CHUNK_BYTES} are a chunk, and {per_peer} are a peer's share"
+                "a chunk of {} bytes: {CHUNK_BYTES} are a chunk, and {per_peer} are a peer's share",
+                bytes.len()
             )));
         }
         let mut state = self.lock();
@@ -238,13 +243,13 @@ impl Chunks {
         state.clock += 1;
         let State { stored, usage, clock, .. } = &mut *state;
         let own = stored.entry(peer.clone()).or_default();
-        while own.bytes + size > per_peer
-            && let Some(hash) = own.oldest_first.first_key_value().map(|(_, hash)| *hash)
-            && let Some(gone) = own.remove(&hash)
+        while own.counted() + COUNTED > per_peer
+            && let Some(oldest) = own.oldest_first.first_key_value().map(|(_, hash)| *hash)
+            && own.remove(&oldest).is_some()
         {
-            usage.stored -= gone.len() as u64;
+            usage.stored -= COUNTED;
         }
-        if usage.stored + size > total {
+        if usage.stored + COUNTED > total {
             if own.chunks.is_empty() {
                 stored.remove(peer);
             }
@@ -252,8 +257,7 @@ impl Chunks {
                 "the peers' contents fill the {total} bytes of memory meant for them: try again later"
             )));
         }
-        usage.stored += size;
-        own.bytes += size;
+        usage.stored += COUNTED;
         own.oldest_first.insert(*clock, hash);
         own.chunks.insert(hash, (*clock, bytes));
         Ok(())
@@ -277,8 +281,10 @@ impl Chunks {
             }
             content @ Content::Chunks { .. } => content,
         };
-        self.check_size(chunks.bytes())?;
-        chunks.check(self.0.budget.content).map_err(|error| Refusal::Invalid(error.to_string()))?;
+        let Budget { content, per_peer, .. } = self.0.budget;
+        // More than its share the peer could never store at once.
+        check_size(chunks.bytes(), content.min(per_peer - per_peer % COUNTED))?;
+        chunks.check(content).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let store = self.clone();
         let assembled = tokio::task::spawn_blocking(move || store.assemble(&peer, &chunks));
         assembled
@@ -327,9 +333,8 @@ impl Chunks {
         }
         let State { stored, usage, .. } = &mut *state;
         if let Some(own) = stored.get_mut(peer) {
-            for gone in content.chunks().iter().filter_map(|hash| own.remove(hash)) {
-                usage.stored -= gone.len() as u64;
-            }
+            let gone = content.chunks().iter().filter_map(|hash| own.remove(hash)).count() as u64;
+            usage.stored -= gone * COUNTED;
             if own.chunks.is_empty() {
                 stored.remove(peer);
             }
@@ -341,21 +346,21 @@ impl Chunks {
     pub fn forget(&self, peer: &Party) {
         let mut state = self.lock();
         if let Some(own) = state.stored.remove(peer) {
-            state.usage.stored -= own.bytes;
+            state.usage.stored -= own.counted();
         }
-    }
-
-    fn check_size(&self, bytes: u64) -> Result<(), Refusal> {
-        let limit = self.0.budget.content.min(self.0.budget.per_peer);
-        if bytes <= limit {
-            return Ok(());
-        }
-        Err(Refusal::TooLarge(WireError::TooLarge { bytes, limit }.to_string()))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics between two writes that belong together.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn check_size(bytes: u64, limit: u64) -> Result<(), Refusal> {
+    if bytes <= limit {
+        Ok(())
+    } else {
+        Err(Refusal::TooLarge(WireError::TooLarge { bytes, limit }.to_string()))
     }
 }
 

@@ -31,9 +31,12 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
     bounds::check(bytes)?;
     // serde's own recursion is one level for each of CBOR's, or two where an enum's variant is a map.
     ciborium::de::from_reader_with_recursion_limit(bytes, 3 * bounds::MAX_DEPTH).map_err(|error| {
-        let mut text = error.to_string();
-        text.truncate(text.floor_char_boundary(200));
-        Malformed::Kind(text)
+        let text = match error {
+            ciborium::de::Error::Semantic(_, text) => text,
+            other => other.to_string(),
+        };
+        // It quotes the peer, and ends in a log.
+        Malformed::Kind(text.chars().take(200).filter(|c| !c.is_control()).collect())
     })
 }
 

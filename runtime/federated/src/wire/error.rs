@@ -231,7 +231,6 @@ impl WireError {
             WireError::Connect { .. }
             | WireError::Timeout { .. }
             | WireError::Lost(_)
-            | WireError::Corrupt(_)
             | WireError::Refused(Refusal::Leaving | Refusal::Busy(_)) => true,
             // A peer that is cut off in the middle of its handshake looks the same as one that was refused, but for this.
             WireError::Handshake { source, .. } => source.kind() != io::ErrorKind::InvalidData,
@@ -240,6 +239,7 @@ impl WireError {
             | WireError::Refused(_)
             | WireError::TooLarge { .. }
             | WireError::ChunkCount { .. }
+            | WireError::Corrupt(_)
             | WireError::Memory(_)
             | WireError::Listener(_) => false,
         }

@@ -36,6 +36,13 @@ impl Download {
     pub fn new(content: Content, max_bytes: u64) -> Result<Self, WireError> {
         content.check(max_bytes)?;
         let size = content.bytes();
+        if let Some((last, others)) = content.chunks().split_last()
+            && size % CHUNK_BYTES as u64 != 0
+            && others.contains(last)
+        {
+            // A short chunk cannot have the hash of a whole one.
+            return Err(WireError::Corrupt(*last));
+        }
         let (bytes, chunks) = match content {
             Content::Inline(bytes) if bytes.len() > INLINE_BYTES => {
                 return Err(WireError::TooLarge { bytes: size, limit: INLINE_BYTES as u64 });
@@ -117,11 +124,7 @@ impl Download {
     fn repeat(&mut self) {
         while let Some(&number) = self.chunks.get(self.done).and_then(|hash| self.have.get(hash)) {
             let start = number * CHUNK_BYTES;
-            let end = (start + CHUNK_BYTES).min(self.bytes.len());
-            if end - start != chunk_len(self.size, self.done) {
-                return;
-            }
-            self.bytes.extend_from_within(start..end);
+            self.bytes.extend_from_within(start..start + CHUNK_BYTES);
             self.done += 1;
         }
     }
