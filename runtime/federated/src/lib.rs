@@ -19,6 +19,7 @@ mod experiment;
 pub mod journal;
 pub mod pki;
 pub mod tls;
+pub mod units;
 pub mod wire;
 
 pub use deployed::{Deployed, Registry};

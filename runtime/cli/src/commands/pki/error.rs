@@ -1,7 +1,5 @@
 //! What `pki` can fail with, beside the identities themselves.
 
-use std::path::PathBuf;
-
 use veilflow_federated::pki::PolicyError;
 use veilflow_federated::wire::WireError;
 
@@ -29,7 +27,4 @@ pub(crate) enum PkiCommandError {
     /// The administrator said no.
     #[error("the administrator refused: {0}")]
     Refused(String),
-    /// A file with a certificate or a request.
-    #[error("{}: {reason}", path.display())]
-    File { path: PathBuf, reason: String },
 }

@@ -9,7 +9,7 @@ use veilflow_federated::pki::{EnrollReply, Identity, Validity, Verdict, read_cer
 use veilflow_spec::Name;
 
 use super::director::Director;
-use super::{AuthorityArgs, PkiCommandError, YEAR, date, example};
+use super::{AuthorityArgs, PkiCommandError, YEAR, date};
 use crate::console::Console;
 use crate::error::CliError;
 
