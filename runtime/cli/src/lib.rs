@@ -17,12 +17,15 @@
 mod app;
 mod args;
 mod benchmark;
+mod clock;
 mod cohort;
 mod commands;
 mod config;
 mod console;
 mod csv;
 mod dataset;
+mod deployed;
+mod ended;
 mod entry;
 mod error;
 mod files;
@@ -31,10 +34,12 @@ mod json;
 mod plot;
 mod progress;
 mod registry;
+mod remote;
 mod results;
 mod save;
 mod suggest;
 mod table;
+mod travel;
 mod usage;
 
 use std::ffi::OsString;

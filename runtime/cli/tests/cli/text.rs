@@ -22,6 +22,11 @@ fn help_is_as_pinned() {
         ("help-graph-toy.txt", &["graph", "toy", "--help"]),
         ("help-data-fetch.txt", &["data", "fetch", "--help"]),
         ("help-secagg-plan.txt", &["secagg", "plan", "--help"]),
+        ("help-experiment.txt", &["experiment", "--help"]),
+        ("help-experiment-submit-toy.txt", &["experiment", "submit", "toy", "--help"]),
+        ("help-experiment-logs.txt", &["experiment", "logs", "--help"]),
+        ("help-experiment-results.txt", &["experiment", "results", "--help"]),
+        ("help-envoys.txt", &["envoys", "--help"]),
         ("help-bench-secagg.txt", &["bench", "secagg", "--help"]),
         ("help-pki.txt", &["pki", "--help"]),
     ] {

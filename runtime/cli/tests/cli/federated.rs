@@ -1,0 +1,141 @@
+//! Commands of federations: what they refuse before anything is dialled, and what they say then.
+
+use veilflow_cli::{App, Cohort, FlowOf, Registry, Setup, clap};
+use veilflow_spec::{Result, StepError};
+
+use crate::toy::{Outcome, Plain, veilflow, veilflow_of};
+
+const NOWHERE: &str = "https://127.0.0.1:1";
+
+fn refused(outcome: &Outcome, code: u8, says: &[&str]) {
+    assert_eq!((outcome.code, outcome.out.as_str()), (code, ""), "{}", outcome.err);
+    for text in says {
+        assert!(outcome.err.contains(text), "it does not say {text:?}: {}", outcome.err);
+    }
+    assert_eq!(outcome.err.matches("error:").count(), 1, "{}", outcome.err);
+}
+
+#[test]
+fn flags_that_contradict_each_other_are_refused() {
+    let stray = veilflow(&["run", "toy", "--director", NOWHERE]);
+    refused(&stray, 2, &["`--director`", "--runtime federated"]);
+    let csv = veilflow(&["run", "toy", "--runtime", "both", "--output", "csv", "--director", NOWHERE]);
+    refused(&csv, 2, &["--output json"]);
+    refused(&veilflow(&["run", "toy", "--runtime", "remote"]), 2, &["local, federated, both"]);
+}
+
+#[test]
+fn a_director_is_talked_to_with_an_identity_only() {
+    for arguments in [
+        &["run", "toy", "--runtime", "federated"][..],
+        &["run", "toy", "--runtime", "both"],
+        &["envoys"],
+        &["experiment", "submit", "toy"],
+        &["experiment", "list"],
+        &["experiment", "logs", "3f", "--follow"],
+    ] {
+        let outcome = veilflow(&[arguments, &["--director", NOWHERE]].concat());
+        refused(&outcome, 2, &["--identity", "VEILFLOW_IDENTITY"]);
+        let nowhere = ["--director", NOWHERE, "--identity", "no/such/folder"];
+        let outcome = veilflow(&[arguments, &nowhere].concat());
+        refused(&outcome, 1, &["no/such/folder"]);
+    }
+}
+
+#[test]
+fn a_director_that_is_not_there_is_told_at_once_and_nothing_runs_before() {
+    // A port that nobody listens on any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let outcome = veilflow(&["run", "toy", "--runtime", "both", "--insecure-loopback", "--director", &url]);
+    refused(&outcome, 1, &[&format!("127.0.0.1:{port}")]);
+    assert!(!outcome.err.contains("train"), "{}", outcome.err);
+    // Plaintext stays on this machine.
+    let beyond = veilflow(&["envoys", "--insecure-loopback", "--director", "http://192.0.2.1:50050"]);
+    refused(&beyond, 1, &["loopback"]);
+}
+
+#[test]
+fn what_is_unknown_is_answered_with_what_is_known() {
+    refused(&veilflow(&["experiment", "lst"]), 2, &["no command `lst`", "did you mean `list`"]);
+    refused(&veilflow(&["experiment", "submit", "toi"]), 2, &["no flow `toi`", "did you mean `toy`"]);
+    let flag = veilflow(&["experiment", "submit", "toy", "--round", "2"]);
+    refused(&flag, 2, &["no flag `--round`", "did you mean `--rounds`"]);
+}
+
+#[derive(clap::Args)]
+struct Data {
+    /// Where the data lies
+    #[arg(long)]
+    data_dir: Option<String>,
+}
+
+struct WithData;
+
+impl App for WithData {
+    const NAME: &'static str = "with-data";
+    const ABOUT: &'static str = "Reads a folder at each site";
+    const SITE_OPTIONS: &'static [&'static str] = &["data-dir"];
+    type Options = Data;
+    type Aggregator = ();
+    type Collaborator = ();
+    type Params = ();
+    type Report = ();
+
+    fn flow(_: &Data, cohort: &Cohort) -> Result<FlowOf<Self>> {
+        Plain::flow(&(), cohort)
+    }
+
+    fn setup(options: &Data, _: &Cohort) -> Result<Setup<Self>> {
+        options.data_dir.as_ref().ok_or_else(|| StepError::msg("no data-dir"))?;
+        Ok(Setup::new((), (), |_| Ok(())))
+    }
+}
+
+#[test]
+fn what_belongs_to_a_place_is_never_sent() {
+    let registry = Registry::new().app(WithData);
+    let local = veilflow_of(&registry, &["run", "with-data", "--data-dir", "here"]);
+    assert_eq!(local.code, 0, "{}", local.err);
+    for arguments in [
+        &["run", "with-data", "--runtime", "federated", "--data-dir", "here"][..],
+        &["experiment", "submit", "with-data", "--data-dir=here"],
+    ] {
+        let outcome = veilflow_of(&registry, &[arguments, &["--director", NOWHERE]].concat());
+        refused(&outcome, 2, &["`--data-dir`", "[flows.with-data]", "envoy"]);
+    }
+}
+
+struct CannotDoWithout;
+
+#[derive(clap::Args)]
+struct Required {
+    /// Where the data lies
+    #[arg(long)]
+    data_dir: String,
+}
+
+impl App for CannotDoWithout {
+    const NAME: &'static str = "without";
+    const ABOUT: &'static str = "Requires what only a place has";
+    const SITE_OPTIONS: &'static [&'static str] = &["data-dir"];
+    type Options = Required;
+    type Aggregator = ();
+    type Collaborator = ();
+    type Params = ();
+    type Report = ();
+
+    fn flow(_: &Required, cohort: &Cohort) -> Result<FlowOf<Self>> {
+        Plain::flow(&(), cohort)
+    }
+
+    fn setup(_: &Required, _: &Cohort) -> Result<Setup<Self>> {
+        Ok(Setup::new((), (), |_| Ok(())))
+    }
+}
+
+#[test]
+fn a_flow_that_cannot_be_built_without_a_places_settings_is_told_so() {
+    let outcome = veilflow_of(&Registry::new().app(CannotDoWithout), &["flows"]);
+    refused(&outcome, 2, &["`without`", "`--data-dir`", "not required"]);
+}
