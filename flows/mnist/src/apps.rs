@@ -116,6 +116,9 @@ struct ProtocolOptions {
     /// The delta at which epsilon is told, well below one over the number of sites [default: 1e-5]
     #[arg(long, value_name = "DELTA", requires = "dp_norm", allow_negative_numbers = true)]
     dp_delta: Option<f64>,
+    /// The most epsilon that each site spends in all rounds together, at that delta; a run that would spend more is not started
+    #[arg(long, value_name = "EPSILON", requires = "dp_norm", allow_negative_numbers = true)]
+    max_epsilon: Option<f64>,
     /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
     #[arg(long, value_name = "N")]
     min_cohort: Option<usize>,
@@ -149,9 +152,38 @@ impl ProtocolOptions {
 
     /// What each site asks of a session. On one machine whoever runs the flow speaks for the sites too.
     fn policy(&self, cohort: &Cohort) -> ClientPolicy {
-        ClientPolicy::default()
+        let policy = ClientPolicy::default()
             .with_min_cohort(self.min_cohort(cohort))
-            .with_min_security(self.security.unwrap_or_default())
+            .with_min_security(self.security.unwrap_or_default());
+        self.max_epsilon.map_or(policy, |max| policy.with_max_epsilon(max))
+    }
+
+    /// Whether so many rounds cost no more than each site may spend. Sites refuse round by round too; found out here,
+    /// it costs them nothing.
+    fn check_budget(&self, plan: &Plan, rounds: u32) -> Result<()> {
+        let Some(max) = self.max_epsilon else { return Ok(()) };
+        if !(max.is_finite() && max > 0.0) {
+            return Err(StepError::msg(format!("--max-epsilon is a number above 0, not {max}")));
+        }
+        let epsilon = |rounds| plan.privacy_cost(u64::from(rounds)).map_or(0.0, |cost| cost.epsilon());
+        if epsilon(rounds) <= max {
+            return Ok(());
+        }
+        // It grows with the rounds.
+        let (mut fit, mut too_many) = (0, rounds);
+        while too_many - fit > 1 {
+            let half = fit + (too_many - fit) / 2;
+            if epsilon(half) <= max { fit = half } else { too_many = half }
+        }
+        let advice = match fit {
+            0 => "not even one fits".to_owned(),
+            fit => format!("up to {fit} fit"),
+        };
+        Err(StepError::msg(format!(
+            "{rounds} rounds cost each site ε = {:.3}, and --max-epsilon is {max}: {advice}; run fewer, ask for more noise \
+             with --dp-noise, or raise --max-epsilon",
+            epsilon(rounds)
+        )))
     }
 
     /// The flags that were given.
@@ -165,6 +197,7 @@ impl ProtocolOptions {
             ("--dp-norm", self.dp_norm.is_some()),
             ("--dp-noise", self.dp_noise.is_some()),
             ("--dp-delta", self.dp_delta.is_some()),
+            ("--max-epsilon", self.max_epsilon.is_some()),
             ("--min-cohort", self.min_cohort.is_some()),
         ];
         flags.into_iter().filter_map(|(flag, given)| given.then_some(flag))
@@ -198,6 +231,7 @@ impl SecaggOptions {
     /// The aggregator, for sites with so many images together.
     fn server(&self, cohort: &Cohort, images: usize) -> Result<secure::Server> {
         let plan = plan(&self.protocol.parameters(cohort, images), cohort)?;
+        self.protocol.check_budget(&plan, self.training.rounds)?;
         secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)
     }
 }
@@ -270,6 +304,17 @@ pub struct FedavgOptions {
     protocol: ProtocolOptions,
 }
 
+impl FedavgOptions {
+    /// The aggregator, for sites with so many images together.
+    fn server(&self, cohort: &Cohort, images: impl FnOnce() -> Result<usize>) -> Result<fedavg_mnist::Server> {
+        if self.secure != Secure::Off {
+            let plan = plan(&self.protocol.parameters(cohort, images()?), cohort)?;
+            self.protocol.check_budget(&plan, self.training.rounds)?;
+        }
+        Ok(fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?))
+    }
+}
+
 impl App for FedavgMnist {
     const NAME: &'static str = "fedavg-mnist";
     const ABOUT: &'static str = "The same training by federated averaging, plain or with a secure join";
@@ -309,16 +354,16 @@ impl App for FedavgMnist {
     }
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
-        let (server, rounds) = Self::host(options, cohort)?;
-        let training = options.training.sites(options.training.data()?, cohort)?;
+        let data = options.training.data()?;
+        let server = options.server(cohort, || Ok(data.train.len()))?;
+        let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
-        let setup = Setup::new(server, rounds, site);
+        let setup = Setup::new(server, options.training.rounds, site);
         Ok(setup.with_policy(options.protocol.policy(cohort)))
     }
 
     fn host(options: &FedavgOptions, cohort: &Cohort) -> Result<(fedavg_mnist::Server, u32)> {
-        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
-        Ok((server, options.training.rounds))
+        Ok((options.server(cohort, || Ok(options.training.images()?))?, options.training.rounds))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {

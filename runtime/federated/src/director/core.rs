@@ -15,8 +15,9 @@ use super::run;
 use crate::deployed::{Deployed, Registry};
 use crate::experiment::{ExperimentId, State, Summary, Terms};
 use crate::journal::{JournalError, StateDir};
+use crate::pki::{Peer, Role};
 use crate::wire::messages::{EnvoyStatus, Follow, PROTOCOL, Submit, Told};
-use crate::wire::{Outgoing, Party, Peer, Refusal, Role};
+use crate::wire::{Outgoing, Party, Refusal};
 
 /// How the aggregators of secure joins learn whose keys they may trust.
 pub(super) type Identities =

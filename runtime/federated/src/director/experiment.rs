@@ -85,13 +85,6 @@ impl Experiment {
         &self.canceller
     }
 
-    /// Returns when it is over.
-    pub(super) async fn over(&self) {
-        let mut watch = self.view.subscribe();
-        // The sender lives as long as `self`.
-        let _ = watch.wait_for(|view| view.outcome.is_some()).await;
-    }
-
     /// Says what a queued experiment waits for. That is no transition, and is not written down.
     pub(super) fn waits(&self, reason: String) {
         self.view.send_if_modified(|view| {

@@ -4,6 +4,7 @@ mod answers;
 mod cancelling;
 mod following;
 mod lifecycle;
+mod network;
 mod restarts;
 mod sessions;
 mod support;

@@ -20,8 +20,9 @@ use super::super::log::Line;
 use crate::deployed::{Deployed, Registry};
 use crate::experiment::{ExperimentId, State, Summary, Terms};
 use crate::journal::StateDir;
+use crate::pki::{Peer, Role};
 use crate::wire::messages::{Content, Follow, FromEnvoy, OfferedFlow, PROTOCOL, Submit, ToEnvoy, Told};
-use crate::wire::{Budget, Chunks, Outgoing, Peer, Refusal, Role, WireError};
+use crate::wire::{Budget, Chunks, Outgoing, Refusal, WireError};
 
 /// More than anything here takes, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(30);
