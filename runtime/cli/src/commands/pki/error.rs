@@ -24,6 +24,9 @@ pub(crate) enum PkiCommandError {
         "a renewal waits for the administrator: run the same command again when `pki sign` has answered it"
     )]
     Waiting,
+    /// A renewal by nobody.
+    #[error("say where the new certificate comes from: --certificate FILE, or --director URL to ask for it")]
+    RenewHow,
     /// The administrator said no.
     #[error("the administrator refused: {0}")]
     Refused(String),
