@@ -306,7 +306,11 @@ pub struct FedavgOptions {
 
 impl FedavgOptions {
     /// The aggregator, for sites with so many images together.
-    fn server(&self, cohort: &Cohort, images: impl FnOnce() -> Result<usize>) -> Result<fedavg_mnist::Server> {
+    fn server(
+        &self,
+        cohort: &Cohort,
+        images: impl FnOnce() -> Result<usize>,
+    ) -> Result<fedavg_mnist::Server> {
         if self.secure != Secure::Off {
             let plan = plan(&self.protocol.parameters(cohort, images()?), cohort)?;
             self.protocol.check_budget(&plan, self.training.rounds)?;

@@ -11,7 +11,7 @@ use veilflow_engine::Resources;
 use veilflow_spec::{Device, Format, InvalidName, Name};
 
 use crate::cohort::numbered;
-use crate::commands::{bench, envoys, experiment, pki, secagg};
+use crate::commands::{bench, director, envoy, envoys, experiment, federation, pki, secagg};
 use crate::entry::Entry;
 use crate::error::CliError;
 use crate::registry::Registry;
@@ -297,8 +297,11 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
     }
     let command = command.subcommand(secagg::command(binary)).subcommand(bench::command(registry, binary));
     let command = command
+        .subcommand(federation::command(binary))
         .subcommand(envoys::command(binary))
         .subcommand(experiment::command(registry, binary, strictness))
+        .subcommand(director::command(binary))
+        .subcommand(envoy::command(binary))
         .subcommand(pki::command(binary));
     command.subcommand(completions(binary)).after_help(format!(
         "Examples:\n  {binary} run {example} {arguments}\n  {binary} graph {example} --format mermaid"

@@ -57,6 +57,9 @@ pub(crate) enum CliError {
     /// Threads for the network.
     #[error("the program's threads could not be started: {0}")]
     Threads(std::io::Error),
+    /// A federation on this machine.
+    #[error(transparent)]
+    Federation(#[from] crate::commands::federation::FederationError),
     /// Nobody who could run a flow.
     #[error("no envoy that is online offers `{flow}`: {envoys}")]
     NobodyOffers { flow: String, envoys: String },
@@ -80,6 +83,36 @@ pub(crate) enum CliError {
     /// The file that `federation up` wrote.
     #[error("{}: {reason}", path.display())]
     Connection { path: PathBuf, reason: String },
+    /// The configuration of a director or an envoy.
+    #[error("{}: {reason}", path.display())]
+    Settings { path: PathBuf, reason: String },
+    /// The same, as its reader found it.
+    #[error(transparent)]
+    Keys(#[from] veilflow_federated::config::ConfigError),
+    /// The same, for a flow's own settings.
+    #[error("{}: {error}", path.display())]
+    Place { path: PathBuf, error: StepError },
+    /// No token to enrol with.
+    #[error("no token was given: put it in the variable VEILFLOW_TOKEN, or behind --token")]
+    NoToken,
+    /// The authority refused.
+    #[error("the authority refused the request: {reason}")]
+    NotEnrolled { reason: String },
+    /// A site without an identity.
+    #[error("a site that talks without encryption has no roster: nobody has keys there")]
+    NoRoster,
+    /// A director that cannot start, or that failed.
+    #[error(transparent)]
+    Director(#[from] veilflow_federated::director::DirectorError),
+    /// An envoy that cannot start.
+    #[error(transparent)]
+    Envoy(#[from] veilflow_federated::envoy::EnvoyError),
+    /// A roster of identities.
+    #[error(transparent)]
+    Roster(#[from] veilflow_federated::envoy::RosterError),
+    /// A call to a director.
+    #[error(transparent)]
+    Wire(#[from] veilflow_federated::wire::WireError),
     /// A report that is not what this program's flow ends in.
     #[error("the report of `{flow}` is not what this program's build of it ends in: {reason}")]
     Report { flow: &'static str, reason: String },
@@ -145,6 +178,7 @@ impl CliError {
             CliError::Fetch { error, .. } if error.code() == StepError::CANCELLED_CODE => CANCELLED,
             CliError::Run(RunError::Cancelled { .. }) => CANCELLED,
             CliError::Client(error) if error.is_cancelled() => CANCELLED,
+            CliError::Federation(error) if error.is_mistake() => USAGE,
             CliError::Run(
                 RunError::InvalidName(_)
                 | RunError::DuplicateCollaborator { .. }
@@ -159,6 +193,12 @@ impl CliError {
             | CliError::SiteOption { .. }
             | CliError::OfThePlace { .. }
             | CliError::NotText { .. }
+            | CliError::Settings { .. }
+            | CliError::Keys(_)
+            | CliError::Place { .. }
+            | CliError::NoToken
+            | CliError::NoRoster
+            | CliError::Roster(_)
             | CliError::LocalOnly { .. }
             | CliError::TwoInCsv
             | CliError::NoExperiment { .. }
@@ -177,6 +217,11 @@ impl CliError {
             | CliError::Fetch { .. }
             | CliError::Report { .. }
             | CliError::Client(_)
+            | CliError::Director(_)
+            | CliError::Envoy(_)
+            | CliError::Wire(_)
+            | CliError::NotEnrolled { .. }
+            | CliError::Federation(_)
             | CliError::Threads(_)
             | CliError::NobodyOffers { .. }
             | CliError::NoResults { .. }
@@ -208,6 +253,10 @@ impl CliError {
             }
             CliError::Run(RunError::Aggregator { .. } | RunError::AggregatorPanicked { .. }) => {
                 "the step is the flow's own code. `-v` shows what happened before it."
+            }
+            CliError::Federation(error) => error.hint()?,
+            CliError::NoToken | CliError::NotEnrolled { .. } => {
+                "the federation's administrator makes a token with `pki token --name NAME --role envoy`."
             }
             CliError::NobodyOffers { .. } => {
                 "start an envoy whose configuration allows the flow (`envoy start`), or see with `envoys` what is missing."

@@ -37,6 +37,8 @@ mod registry;
 mod remote;
 mod results;
 mod save;
+mod serving;
+mod settings;
 mod suggest;
 mod table;
 mod travel;

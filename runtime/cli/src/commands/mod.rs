@@ -3,8 +3,11 @@
 pub(crate) mod bench;
 mod completions;
 mod data;
+pub(crate) mod director;
+pub(crate) mod envoy;
 pub(crate) mod envoys;
 pub(crate) mod experiment;
+pub(crate) mod federation;
 mod flows;
 mod graph;
 pub(crate) mod pki;
@@ -53,6 +56,9 @@ pub(crate) fn dispatch(
             }
             _ => experiment::experiment(registry, matches, console),
         },
+        Some(("federation", matches)) => federation::federation(binary, matches, console),
+        Some(("director", matches)) => director::director(registry, matches, console),
+        Some(("envoy", matches)) => envoy::envoy(registry, matches, console),
         Some(("envoys", matches)) => envoys::envoys(matches, console),
         Some(("graph", _)) => {
             let matches = strict(registry, binary, &arguments)?;

@@ -1,9 +1,11 @@
 //! Commands of federations: what they refuse before anything is dialled, and what they say then.
 
+use std::path::Path;
+
 use veilflow_cli::{App, Cohort, FlowOf, Registry, Setup, clap};
 use veilflow_spec::{Result, StepError};
 
-use crate::toy::{Outcome, Plain, veilflow, veilflow_of};
+use crate::toy::{Outcome, Plain, Toy, veilflow, veilflow_of};
 
 const NOWHERE: &str = "https://127.0.0.1:1";
 
@@ -61,6 +63,7 @@ fn what_is_unknown_is_answered_with_what_is_known() {
     refused(&veilflow(&["experiment", "submit", "toi"]), 2, &["no flow `toi`", "did you mean `toy`"]);
     let flag = veilflow(&["experiment", "submit", "toy", "--round", "2"]);
     refused(&flag, 2, &["no flag `--round`", "did you mean `--rounds`"]);
+    refused(&veilflow(&["envoy", "strat"]), 2, &["no command `strat`", "did you mean `start`"]);
 }
 
 #[derive(clap::Args)]
@@ -138,4 +141,59 @@ impl App for CannotDoWithout {
 fn a_flow_that_cannot_be_built_without_a_places_settings_is_told_so() {
     let outcome = veilflow_of(&Registry::new().app(CannotDoWithout), &["flows"]);
     refused(&outcome, 2, &["`without`", "`--data-dir`", "not required"]);
+}
+
+/// An envoy's file with these lines added.
+fn site(folder: &Path, lines: &str) -> String {
+    let path = folder.join("site.toml");
+    let text = format!(
+        "name = 'Bengaluru'\ndirector = 'https://director.example'\nidentity = 'identity'\nstate = 'state'\n{lines}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_envoys_configuration_is_checked_without_starting_it() {
+    let registry = Registry::new().app(WithData).app(Toy);
+    let folder = tempfile::tempdir().unwrap();
+    let check = |lines: &str, flags: &[&str]| {
+        let file = site(folder.path(), lines);
+        veilflow_of(&registry, &[&["envoy", "config", "check", "--config", &file], flags].concat())
+    };
+    let policy = "[policy]\nallowed-flows = ['with-data']\n";
+    let good = check(&format!("{policy}[flows.with-data]\ndata_dir = '/data'"), &["--output", "json"]);
+    assert_eq!(good.code, 0, "{}", good.err);
+    let json: serde_json::Value = serde_json::from_str(&good.out).unwrap();
+    assert_eq!((&json["name"], &json["flows"]), (&"Bengaluru".into(), &serde_json::json!(["with-data"])));
+    // Flags come first.
+    let other = check(policy, &["--name", "Portland", "--allowed-flows", "toy,with-data"]);
+    assert!(
+        other.out.contains("Portland runs with-data, toy")
+            || other.out.contains("Portland runs toy, with-data")
+    );
+
+    for (lines, says) in [
+        ("nme = 'x'\n[policy]\nallowed-flows = ['*']", "`nme`, did you mean `name`"),
+        ("[policy]\nallowed-flows = ['with-dat']", "did you mean `with-data`"),
+        ("[policy]\nallowed-flows = ['*']\n[flows.with-data]\ndata-dri = '/data'", "did you mean `data-dir`"),
+        ("[policy]\nallowed-flows = ['*']\n[flows.toy]\nrounds = 3", "rounds"),
+        ("[policy]\nallowed-flows = 3", "policy.allowed-flows"),
+    ] {
+        refused(&check(lines, &[]), 2, &["site.toml", says]);
+    }
+}
+
+#[test]
+fn a_federation_touches_only_what_it_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    refused(&veilflow(&["federation", "down", "--dir", path]), 2, &["no federation", "federation up"]);
+    std::fs::write(folder.path().join("precious"), "text").unwrap();
+    refused(&veilflow(&["federation", "up", "--dir", path]), 2, &["left alone", "--dir"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("precious")).unwrap(), "text");
+    let fresh = folder.path().join("fresh");
+    let taken = veilflow(&["federation", "up", "--envoys", "a,director", "--dir", fresh.to_str().unwrap()]);
+    refused(&taken, 2, &["director is no name"]);
+    assert!(!fresh.exists());
 }

@@ -27,6 +27,10 @@ fn help_is_as_pinned() {
         ("help-experiment-logs.txt", &["experiment", "logs", "--help"]),
         ("help-experiment-results.txt", &["experiment", "results", "--help"]),
         ("help-envoys.txt", &["envoys", "--help"]),
+        ("help-director-start.txt", &["director", "start", "--help"]),
+        ("help-envoy-start.txt", &["envoy", "start", "--help"]),
+        ("help-envoy-enroll.txt", &["envoy", "enroll", "--help"]),
+        ("help-federation-up.txt", &["federation", "up", "--help"]),
         ("help-bench-secagg.txt", &["bench", "secagg", "--help"]),
         ("help-pki.txt", &["pki", "--help"]),
     ] {
