@@ -47,6 +47,14 @@ impl TrainingOptions {
         MnistData::load(self.data_dir.as_deref())?.limited(self.train_limit, self.test_limit)
     }
 
+    /// The number of training images of all sites together, where that is known without reading them.
+    fn images(&self) -> crate::Result<usize> {
+        match (&self.data_dir, self.train_limit) {
+            (None, None) => Ok(MnistData::SAMPLE_TRAIN),
+            _ => Ok(self.data()?.train.len()),
+        }
+    }
+
     fn hyperparameters(&self) -> Hyperparameters {
         Hyperparameters {
             batch_size: self.batch_size.get(),
@@ -219,9 +227,19 @@ pub struct SecaggOptions {
     protocol: ProtocolOptions,
 }
 
+impl SecaggOptions {
+    /// The aggregator, for sites with so many images together.
+    fn server(&self, cohort: &Cohort, images: usize) -> Result<secure::Server> {
+        let plan = plan(&self.protocol.parameters(cohort, images), cohort)?;
+        self.protocol.check_budget(&plan, self.training.rounds)?;
+        secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)
+    }
+}
+
 impl App for SecaggMnist {
     const NAME: &'static str = "secagg-mnist";
     const ABOUT: &'static str = "Trains a CNN on MNIST with secure aggregation, written out step by step";
+    const SITE_OPTIONS: &'static [&'static str] = &["data-dir"];
     type Options = SecaggOptions;
     type Aggregator = secure::Server;
     type Collaborator = secure::Site;
@@ -241,13 +259,15 @@ impl App for SecaggMnist {
 
     fn setup(options: &SecaggOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
-        let plan = plan(&options.protocol.parameters(cohort, data.train.len()), cohort)?;
-        options.protocol.check_budget(&plan, options.training.rounds)?;
-        let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
+        let server = options.server(cohort, data.train.len())?;
         let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(secure::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);
         Ok(setup.with_policy(options.protocol.policy(cohort)))
+    }
+
+    fn host(options: &SecaggOptions, cohort: &Cohort) -> Result<(secure::Server, u32)> {
+        Ok((options.server(cohort, options.training.images()?)?, options.training.rounds))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {
@@ -284,9 +304,25 @@ pub struct FedavgOptions {
     protocol: ProtocolOptions,
 }
 
+impl FedavgOptions {
+    /// The aggregator, for sites with so many images together.
+    fn server(
+        &self,
+        cohort: &Cohort,
+        images: impl FnOnce() -> Result<usize>,
+    ) -> Result<fedavg_mnist::Server> {
+        if self.secure != Secure::Off {
+            let plan = plan(&self.protocol.parameters(cohort, images()?), cohort)?;
+            self.protocol.check_budget(&plan, self.training.rounds)?;
+        }
+        Ok(fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?))
+    }
+}
+
 impl App for FedavgMnist {
     const NAME: &'static str = "fedavg-mnist";
     const ABOUT: &'static str = "The same training by federated averaging, plain or with a secure join";
+    const SITE_OPTIONS: &'static [&'static str] = &["data-dir"];
     type Options = FedavgOptions;
     type Aggregator = fedavg_mnist::Server;
     type Collaborator = fedavg_mnist::Site;
@@ -310,7 +346,7 @@ impl App for FedavgMnist {
         // The largest weight is part of the graph here, as every parameter of the protocol is.
         let images = match options.protocol.max_weight {
             Some(_) => 0,
-            None => options.training.data()?.train.len(),
+            None => options.training.images()?,
         };
         let parameters = options.protocol.parameters(cohort, images);
         let protocol = match options.secure {
@@ -323,15 +359,15 @@ impl App for FedavgMnist {
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
-        if options.secure != Secure::Off {
-            let plan = plan(&options.protocol.parameters(cohort, data.train.len()), cohort)?;
-            options.protocol.check_budget(&plan, options.training.rounds)?;
-        }
-        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
+        let server = options.server(cohort, || Ok(data.train.len()))?;
         let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);
         Ok(setup.with_policy(options.protocol.policy(cohort)))
+    }
+
+    fn host(options: &FedavgOptions, cohort: &Cohort) -> Result<(fedavg_mnist::Server, u32)> {
+        Ok((options.server(cohort, || Ok(options.training.images()?))?, options.training.rounds))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {
