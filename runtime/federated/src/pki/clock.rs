@@ -60,7 +60,7 @@ impl FromStr for Validity {
 impl fmt::Display for Validity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0.as_secs();
-        let whole = UNITS.into_iter().find(|(_, seconds)| all >= *seconds && all % seconds == 0);
+        let whole = UNITS.into_iter().find(|(_, seconds)| all >= *seconds && all.is_multiple_of(*seconds));
         let (unit, seconds) = whole.unwrap_or(("s", 1));
         f.pad(&format!("{}{unit}", all / seconds))
     }

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use veilflow_engine::remote::Parcel;
+use veilflow_federated::pki::Warrant;
 use veilflow_federated::wire::messages::*;
 use veilflow_federated::wire::*;
 use veilflow_federated::{ExperimentId, State, Summary, Terms};
@@ -51,11 +52,11 @@ pub(crate) fn party(role: &str, name: &str) -> Party {
 }
 
 pub(crate) fn enroll_request() -> EnrollRequest {
-    EnrollRequest { csr: ByteBuf::from([1, 2, 3]) }
+    EnrollRequest { warrant: Warrant::Renewal, csr: ByteBuf::from([1, 2, 3]) }
 }
 
 pub(crate) fn publication() -> Publication {
-    Publication { roster: Some(ByteBuf::from([4])), revocations: None }
+    Publication { answers: Vec::new(), roster: Some(ByteBuf::from([4])), revocations: None }
 }
 
 pub(crate) fn hello() -> FromEnvoy {
@@ -187,7 +188,7 @@ impl DirectorService for Script {
         outgoing: Outgoing<ToEnvoy>,
     ) -> Result<(), Refusal> {
         let over = self.talk(&caller, &mut incoming, &outgoing).await;
-        let told = over.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let told = over.clone().map_err(|refusal| refusal.to_string());
         self.seen.send(Seen::Detached(caller.peer().name.clone(), told)).ok();
         over
     }
