@@ -1,8 +1,10 @@
 //! A flow of your own with the whole command line, in one file. Try
 //! `cargo run -p veilflow-examples --example custom_flow -- run mean --rounds 3 --collaborators Bengaluru,Recife`.
+use serde::{Deserialize, Serialize};
 use veilflow::cli::{App, Cohort, FlowOf, Registry, Setup, clap};
 use veilflow::prelude::*;
 
+#[derive(Clone, Serialize, Deserialize)]
 struct Server(f64, u32); // the aggregator's state: the mean so far, and how many rounds there are
 struct Site(Vec<f64>); // a collaborator's private readings: they stay at its site
 

@@ -153,6 +153,12 @@ fn a_private_run_tells_its_cost_in_each_round_and_in_all() {
         );
         assert!(of(1, "epsilon_total") > of(0, "epsilon") && of(1, "epsilon_total") < 2.0 * of(0, "epsilon"));
         assert_eq!(object["rounds"][0]["clipped"], Value::Null);
+        let budget = |max| run(flow, &[&privacy[..], &["--max-epsilon", max], secure].concat());
+        for (max, advice) in [("3", "up to 1 fit"), ("2", "not even one fits"), ("0", "a number above 0")] {
+            let refused = budget(max);
+            assert!(!refused.status.success() && errors(&refused).contains(advice), "{}", errors(&refused));
+        }
+        assert!(json(&budget("4"))["model_sha256"].is_string());
         let alone = run(flow, &[&["--dp-norm", "3"][..], secure].concat());
         assert!(!alone.status.success() && errors(&alone).contains("--dp-noise"), "{}", errors(&alone));
         let none = run(flow, &[&["--dp-norm", "3", "--dp-noise", "-1"][..], secure].concat());

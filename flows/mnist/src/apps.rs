@@ -47,6 +47,14 @@ impl TrainingOptions {
         MnistData::load(self.data_dir.as_deref())?.limited(self.train_limit, self.test_limit)
     }
 
+    /// The number of training images of all sites together, where that is known without reading them.
+    fn images(&self) -> crate::Result<usize> {
+        match (&self.data_dir, self.train_limit) {
+            (None, None) => Ok(MnistData::SAMPLE_TRAIN),
+            _ => Ok(self.data()?.train.len()),
+        }
+    }
+
     fn hyperparameters(&self) -> Hyperparameters {
         Hyperparameters {
             batch_size: self.batch_size.get(),
@@ -108,6 +116,9 @@ struct ProtocolOptions {
     /// The delta at which epsilon is told, well below one over the number of sites [default: 1e-5]
     #[arg(long, value_name = "DELTA", requires = "dp_norm", allow_negative_numbers = true)]
     dp_delta: Option<f64>,
+    /// The most epsilon that each site spends in all rounds together, at that delta; a run that would spend more is not started
+    #[arg(long, value_name = "EPSILON", requires = "dp_norm", allow_negative_numbers = true)]
+    max_epsilon: Option<f64>,
     /// Fewest sites in a sum; sites refuse smaller ones [default: 2 with two collaborators, else 3]
     #[arg(long, value_name = "N")]
     min_cohort: Option<usize>,
@@ -141,9 +152,38 @@ impl ProtocolOptions {
 
     /// What each site asks of a session. On one machine whoever runs the flow speaks for the sites too.
     fn policy(&self, cohort: &Cohort) -> ClientPolicy {
-        ClientPolicy::default()
+        let policy = ClientPolicy::default()
             .with_min_cohort(self.min_cohort(cohort))
-            .with_min_security(self.security.unwrap_or_default())
+            .with_min_security(self.security.unwrap_or_default());
+        self.max_epsilon.map_or(policy, |max| policy.with_max_epsilon(max))
+    }
+
+    /// Whether so many rounds cost no more than each site may spend. Sites refuse round by round too; found out here,
+    /// it costs them nothing.
+    fn check_budget(&self, plan: &Plan, rounds: u32) -> Result<()> {
+        let Some(max) = self.max_epsilon else { return Ok(()) };
+        if !(max.is_finite() && max > 0.0) {
+            return Err(StepError::msg(format!("--max-epsilon is a number above 0, not {max}")));
+        }
+        let epsilon = |rounds| plan.privacy_cost(u64::from(rounds)).map_or(0.0, |cost| cost.epsilon());
+        if epsilon(rounds) <= max {
+            return Ok(());
+        }
+        // It grows with the rounds.
+        let (mut fit, mut too_many) = (0, rounds);
+        while too_many - fit > 1 {
+            let half = fit + (too_many - fit) / 2;
+            if epsilon(half) <= max { fit = half } else { too_many = half }
+        }
+        let advice = match fit {
+            0 => "not even one fits".to_owned(),
+            fit => format!("up to {fit} fit"),
+        };
+        Err(StepError::msg(format!(
+            "{rounds} rounds cost each site ε = {:.3}, and --max-epsilon is {max}: {advice}; run fewer, ask for more noise \
+             with --dp-noise, or raise --max-epsilon",
+            epsilon(rounds)
+        )))
     }
 
     /// The flags that were given.
@@ -157,6 +197,7 @@ impl ProtocolOptions {
             ("--dp-norm", self.dp_norm.is_some()),
             ("--dp-noise", self.dp_noise.is_some()),
             ("--dp-delta", self.dp_delta.is_some()),
+            ("--max-epsilon", self.max_epsilon.is_some()),
             ("--min-cohort", self.min_cohort.is_some()),
         ];
         flags.into_iter().filter_map(|(flag, given)| given.then_some(flag))
@@ -186,9 +227,19 @@ pub struct SecaggOptions {
     protocol: ProtocolOptions,
 }
 
+impl SecaggOptions {
+    /// The aggregator, for sites with so many images together.
+    fn server(&self, cohort: &Cohort, images: usize) -> Result<secure::Server> {
+        let plan = plan(&self.protocol.parameters(cohort, images), cohort)?;
+        self.protocol.check_budget(&plan, self.training.rounds)?;
+        secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)
+    }
+}
+
 impl App for SecaggMnist {
     const NAME: &'static str = "secagg-mnist";
     const ABOUT: &'static str = "Trains a CNN on MNIST with secure aggregation, written out step by step";
+    const SITE_OPTIONS: &'static [&'static str] = &["data-dir"];
     type Options = SecaggOptions;
     type Aggregator = secure::Server;
     type Collaborator = secure::Site;
@@ -208,12 +259,15 @@ impl App for SecaggMnist {
 
     fn setup(options: &SecaggOptions, cohort: &Cohort) -> Result<Setup<Self>> {
         let data = options.training.data()?;
-        let plan = plan(&options.protocol.parameters(cohort, data.train.len()), cohort)?;
-        let server = secure::Server::new(Cnn::new(cohort.seed())?.to_flat()?, plan)?;
+        let server = options.server(cohort, data.train.len())?;
         let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(secure::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);
         Ok(setup.with_policy(options.protocol.policy(cohort)))
+    }
+
+    fn host(options: &SecaggOptions, cohort: &Cohort) -> Result<(secure::Server, u32)> {
+        Ok((options.server(cohort, options.training.images()?)?, options.training.rounds))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {
@@ -250,9 +304,25 @@ pub struct FedavgOptions {
     protocol: ProtocolOptions,
 }
 
+impl FedavgOptions {
+    /// The aggregator, for sites with so many images together.
+    fn server(
+        &self,
+        cohort: &Cohort,
+        images: impl FnOnce() -> Result<usize>,
+    ) -> Result<fedavg_mnist::Server> {
+        if self.secure != Secure::Off {
+            let plan = plan(&self.protocol.parameters(cohort, images()?), cohort)?;
+            self.protocol.check_budget(&plan, self.training.rounds)?;
+        }
+        Ok(fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?))
+    }
+}
+
 impl App for FedavgMnist {
     const NAME: &'static str = "fedavg-mnist";
     const ABOUT: &'static str = "The same training by federated averaging, plain or with a secure join";
+    const SITE_OPTIONS: &'static [&'static str] = &["data-dir"];
     type Options = FedavgOptions;
     type Aggregator = fedavg_mnist::Server;
     type Collaborator = fedavg_mnist::Site;
@@ -276,7 +346,7 @@ impl App for FedavgMnist {
         // The largest weight is part of the graph here, as every parameter of the protocol is.
         let images = match options.protocol.max_weight {
             Some(_) => 0,
-            None => options.training.data()?.train.len(),
+            None => options.training.images()?,
         };
         let parameters = options.protocol.parameters(cohort, images);
         let protocol = match options.secure {
@@ -288,11 +358,16 @@ impl App for FedavgMnist {
     }
 
     fn setup(options: &FedavgOptions, cohort: &Cohort) -> Result<Setup<Self>> {
-        let server = fedavg_mnist::Server::new(Cnn::new(cohort.seed())?.to_flat()?);
-        let training = options.training.sites(options.training.data()?, cohort)?;
+        let data = options.training.data()?;
+        let server = options.server(cohort, || Ok(data.train.len()))?;
+        let training = options.training.sites(data, cohort)?;
         let site = move |name: &Name| Ok(fedavg_mnist::Site::new(training(name)?));
         let setup = Setup::new(server, options.training.rounds, site);
         Ok(setup.with_policy(options.protocol.policy(cohort)))
+    }
+
+    fn host(options: &FedavgOptions, cohort: &Cohort) -> Result<(fedavg_mnist::Server, u32)> {
+        Ok((options.server(cohort, || Ok(options.training.images()?))?, options.training.rounds))
     }
 
     fn model(report: &TrainedModel) -> Vec<(String, Tensor)> {

@@ -22,9 +22,6 @@ pub const CLASSES: usize = 10;
 const MEAN: f32 = 0.1307;
 const DEVIATION: f32 = 0.3081;
 
-/// Images of the shipped sample that train; the rest tests.
-const SAMPLE_TRAIN: usize = 8_000;
-
 static SAMPLE_IMAGES: &[u8] = include_bytes!("../data/mnist-10k/images-idx3-ubyte.gz");
 static SAMPLE_LABELS: &[u8] = include_bytes!("../data/mnist-10k/labels-idx1-ubyte.gz");
 
@@ -56,6 +53,9 @@ pub struct MnistData {
 }
 
 impl MnistData {
+    /// Images of the shipped sample that train; the rest tests.
+    pub const SAMPLE_TRAIN: usize = 8_000;
+
     /// The sample that ships with the program: the first 10,000 training images of MNIST, of which the first
     /// 8,000 train and the last 2,000 test.
     ///
@@ -67,8 +67,11 @@ impl MnistData {
         let labels = read_labels(SAMPLE_LABELS, "the built-in sample of labels")?;
         let images = Arc::new(Pixels::new(&pixels, labels));
         let part = |split, first, len| Shard { images: Arc::clone(&images), split, first, step: 1, len };
-        let test = images.labels.len() - SAMPLE_TRAIN;
-        Ok(Self { train: part(Split::Train, 0, SAMPLE_TRAIN), test: part(Split::Test, SAMPLE_TRAIN, test) })
+        let test = images.labels.len() - Self::SAMPLE_TRAIN;
+        Ok(Self {
+            train: part(Split::Train, 0, Self::SAMPLE_TRAIN),
+            test: part(Split::Test, Self::SAMPLE_TRAIN, test),
+        })
     }
 
     /// The data set in `directory`, under the names that its authors gave the four files

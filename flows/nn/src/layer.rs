@@ -19,7 +19,7 @@ pub(crate) fn copy(parameter: &Var, device: &Device) -> Result<Var> {
     Ok(Var::from_tensor(&parameter.as_detached_tensor().to_device(device)?)?)
 }
 
-/// A convolution with its parameters; see [`conv2d`].
+/// A convolution with its parameters; see [`conv2d`](crate::conv2d).
 #[derive(Debug)]
 pub struct Conv2d {
     weight: Var,
@@ -84,7 +84,7 @@ impl Conv2d {
     ///
     /// # Errors
     ///
-    /// As [`conv2d`].
+    /// As [`conv2d`](crate::conv2d).
     pub fn forward(&self, input: &Tensor) -> Result<Tensor> {
         self.forward_by(Operations::on(input.device()), input)
     }

@@ -22,7 +22,7 @@
 //! | `cuda` | [`cuda()`]: NVIDIA's cards | the CUDA toolkit with `nvcc` |
 //! | `cudnn` | their convolutions by cuDNN | that and cuDNN |
 //! | `metal` | [`metal()`]: Apple's graphics | macOS |
-//! | `accelerate`, `mkl` | candle's own matrix products on the processor by Apple's or Intel's library | macOS; Intel's MKL |
+//! | `accelerate`, `mkl` | candle's own matrix products on the processor by Apple's or Intel's library | macOS; the network, for Intel's MKL |
 //!
 //! None is needed. The last two change nothing of a [`Network`], which multiplies by itself, only what you write with candle.
 //!

@@ -2,7 +2,7 @@
 
 use veilflow_engine::Resources;
 use veilflow_secagg::ClientPolicy;
-use veilflow_spec::{Device, Flow, Message, Name, Report, Result, StepError, Tensor};
+use veilflow_spec::{Checkpoint, Device, Flow, Message, Name, Report, Result, StepError, Tensor};
 
 use crate::cohort::Cohort;
 
@@ -17,12 +17,18 @@ pub trait App: Send + Sync + Sized + 'static {
     const ABOUT: &'static str;
     /// Flags and values for the example in the flow's `--help`.
     const EXAMPLE: &'static str = "--rounds 2 --output json";
+    /// Flags of [`Options`](Self::Options), by their long names without dashes, that belong to the place where a part of
+    /// the flow runs, such as the folder of its data. A client never sends them, and a director or an envoy takes them
+    /// from `[flows.NAME]` of its own configuration only. Name every flag here that leads to a file or a secret, and give
+    /// each a default or make it an `Option`: the flow is also built without them. [`flow`](Self::flow) must not need
+    /// them, or its fingerprint would differ from place to place.
+    const SITE_OPTIONS: &'static [&'static str] = &[];
 
     /// The flow's own flags; `()` for none. Their doc comments are the help, and the same keys work in
     /// `--config`. A flag that every flow has (`--seed`, `--threads`, …) is in the [`Cohort`] instead.
     type Options: clap::Args;
-    /// The aggregator's state.
-    type Aggregator: Send + 'static;
+    /// The aggregator's state. A director saves it after each step: `Clone`, `Serialize` and `Deserialize` are enough.
+    type Aggregator: Checkpoint + Send + 'static;
     /// A collaborator's private attributes.
     type Collaborator: Send + 'static;
     /// What the flow starts from.
@@ -60,6 +66,16 @@ pub trait App: Send + Sync + Sized + 'static {
     /// # Errors
     /// Data that cannot be read, options that do not fit the cohort.
     fn setup(options: &Self::Options, cohort: &Cohort) -> Result<Setup<Self>>;
+
+    /// The director's half of [`setup`](Self::setup): the aggregator and the parameters. A flow whose aggregator needs no
+    /// data says so here, or the director would read data that only its sites need.
+    ///
+    /// # Errors
+    /// As [`setup`](Self::setup).
+    fn host(options: &Self::Options, cohort: &Cohort) -> Result<(Self::Aggregator, Self::Params)> {
+        let setup = Self::setup(options, cohort)?;
+        Ok((setup.aggregator, setup.params))
+    }
 
     /// The model in a report, its tensors in a fixed order: what `--save` writes and `model_sha256` hashes.
     fn model(_report: &Self::Report) -> Vec<(String, Tensor)> {

@@ -11,10 +11,11 @@ use veilflow_engine::Resources;
 use veilflow_spec::{Device, Format, InvalidName, Name};
 
 use crate::cohort::numbered;
-use crate::commands::{bench, pki, secagg};
+use crate::commands::{bench, director, envoy, envoys, experiment, federation, pki, secagg};
 use crate::entry::Entry;
 use crate::error::CliError;
 use crate::registry::Registry;
+use crate::remote::connection::ConnectionArgs;
 
 /// The seed of a run that names none.
 pub(crate) const DEFAULT_SEED: u64 = 42;
@@ -63,6 +64,47 @@ pub(crate) struct RunArgs {
     /// Prints every step as it starts and ends
     #[arg(long, short)]
     pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// Where a flow runs.
+#[derive(Args, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Where it runs")]
+pub(crate) struct PlaceArgs {
+    /// In this process, at a federation's sites, or first here and then there
+    #[arg(long, value_name = "RUNTIME", value_enum, default_value_t = Runtime::Local)]
+    pub(crate) runtime: Runtime,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+/// The flags of `experiment submit` beside the flow's own.
+#[derive(Args, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Flags of every experiment")]
+pub(crate) struct SubmitArgs {
+    /// Who takes part: names separated by commas, or a number of them [default: all envoys online that offer the flow]
+    #[arg(long, value_name = "NAMES|N")]
+    pub(crate) collaborators: Option<Collaborators>,
+    /// Where randomness starts: the same seed gives the same model
+    #[arg(long, value_name = "SEED", default_value_t = DEFAULT_SEED)]
+    pub(crate) seed: u64,
+    /// Simulates that a collaborator is gone before a step, in every round; give it again for more
+    #[arg(long, value_name = "NAME@STEP", value_delimiter = ',', action = ArgAction::Append)]
+    pub(crate) drop: Vec<Dropout>,
+    /// Simulates that in each round each collaborator drops out with this probability, at a random step
+    #[arg(long, value_name = "P", default_value = "0", hide_default_value = true, allow_negative_numbers = true, value_parser = probability)]
+    pub(crate) dropouts: f64,
+    /// How the experiment is printed
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Shape::Table)]
+    pub(crate) output: Shape,
+    /// Reads flags from a TOML file (`rounds = 2`); flags given here come first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
 }
 
 impl RunArgs {
@@ -104,6 +146,21 @@ pub(crate) enum Output {
     Table,
     Json,
     Csv,
+}
+
+/// How what is no run's result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    Table,
+    Json,
+}
+
+/// What runs a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    Local,
+    Federated,
+    Both,
 }
 
 /// Who takes part.
@@ -204,7 +261,7 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
     let example = first.map_or("FLOW", |flow| flow.name());
     let arguments = first.map_or("", |flow| flow.example());
     let run = Command::new("run")
-        .about("Runs a flow in this process")
+        .about("Runs a flow in this process or at a federation's sites")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand_value_name("FLOW")
@@ -239,7 +296,13 @@ pub(crate) fn command(registry: &Registry, binary: &str, strictness: Strictness)
         command = command.subcommand(data(registry, binary));
     }
     let command = command.subcommand(secagg::command(binary)).subcommand(bench::command(registry, binary));
-    let command = command.subcommand(pki::command(binary));
+    let command = command
+        .subcommand(federation::command(binary))
+        .subcommand(envoys::command(binary))
+        .subcommand(experiment::command(registry, binary, strictness))
+        .subcommand(director::command(binary))
+        .subcommand(envoy::command(binary))
+        .subcommand(pki::command(binary));
     command.subcommand(completions(binary)).after_help(format!(
         "Examples:\n  {binary} run {example} {arguments}\n  {binary} graph {example} --format mermaid"
     ))
@@ -264,6 +327,15 @@ fn graph_flow(flow: &dyn Entry, binary: &str, strictness: Strictness) -> Command
     let command = GraphArgs::augment_args(own_options(flow, strictness));
     let name = flow.name();
     titled(command, flow).after_help(format!("Example:\n  {binary} graph {name} --format dot"))
+}
+
+/// The grammar of `experiment submit` for a flow.
+pub(crate) fn submit_flow(flow: &dyn Entry, binary: &str, strictness: Strictness) -> Command {
+    let command = SubmitArgs::augment_args(own_options(flow, strictness));
+    let name = flow.name();
+    titled(command, flow).after_help(format!(
+        "Example:\n  {binary} experiment submit {name} --collaborators Bengaluru,Portland"
+    ))
 }
 
 fn own_options(flow: &dyn Entry, strictness: Strictness) -> Command {
@@ -332,7 +404,7 @@ fn completions(binary: &str) -> Command {
 /// Finds what clap would only find by panicking, and only in a debug build: names used twice.
 ///
 /// # Errors
-/// [`CliError::DuplicateName`] and [`CliError::ReservedFlag`].
+/// [`CliError::DuplicateName`], [`CliError::ReservedFlag`] and [`CliError::SiteOption`].
 pub(crate) fn check(registry: &Registry) -> Result<(), CliError> {
     let flows: Vec<_> = registry.flows.iter().map(|flow| flow.name()).collect();
     let datasets: Vec<_> = registry.datasets.iter().map(|dataset| dataset.name).collect();
@@ -344,13 +416,23 @@ pub(crate) fn check(registry: &Registry) -> Result<(), CliError> {
         }
     }
     let common = GraphArgs::augment_args(Command::new("graph"));
+    let submit = SubmitArgs::augment_args(Command::new("submit"));
     let common: Vec<Arg> = RunArgs::augment_args(Command::new("run"))
         .get_arguments()
         .chain(common.get_arguments())
+        .chain(submit.get_arguments())
         .cloned()
         .collect();
     for flow in &registry.flows {
-        for own in flow.add_options(Command::new("own")).get_arguments() {
+        let options = flow.add_options(Command::new("own"));
+        let is_wrong = |flag: &&&str| {
+            let own = options.get_arguments().find(|arg| arg.get_long() == Some(**flag));
+            own.is_none_or(|arg| arg.is_required_set())
+        };
+        if let Some(flag) = flow.site_options().iter().find(is_wrong) {
+            return Err(CliError::SiteOption { flow: flow.name(), flag });
+        }
+        for own in options.get_arguments() {
             let taken = common.iter().any(|other| {
                 own.get_id() == other.get_id()
                     || own.get_long().is_some_and(|long| Some(long) == other.get_long() || long == "help")

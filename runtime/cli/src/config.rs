@@ -164,7 +164,7 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// What clap says of a value, without its frame.
-fn reason(error: &clap::Error) -> String {
+pub(crate) fn reason(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
     let joined = lines.collect::<Vec<_>>().join(" ");

@@ -5,18 +5,26 @@ use std::sync::Arc;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use veilflow_engine::{Canceller, LocalRuntime, Observer, Resources, RunError};
-use veilflow_spec::{FlowDescription, Name, Tensor};
+use veilflow_federated::Deployed;
+use veilflow_spec::{FlowDescription, Name, Tensor, from_cbor};
 
 use crate::app::App;
 use crate::cohort::Cohort;
+use crate::deployed::AppFlow;
 use crate::error::CliError;
 
-/// A flow of the registry. Every method but the first three reads the flow's own options from the matches.
+/// A flow of the registry. Where there are matches, its own options are read from them.
 pub(crate) trait Entry: Send + Sync {
     fn name(&self) -> &'static str;
     fn about(&self) -> &'static str;
     fn example(&self) -> &'static str;
     fn collaborators(&self) -> Vec<Name>;
+    /// The flow's own flags that belong to a place, without dashes.
+    fn site_options(&self) -> &'static [&'static str];
+    /// The flow for a director and for envoys.
+    fn deployed(&self) -> Arc<dyn Deployed>;
+    /// The model in a report that came in CBOR.
+    fn model(&self, report: &[u8]) -> Result<Model, CliError>;
     /// Adds the flow's own flags.
     fn add_options(&self, command: Command) -> Command;
     fn describe(&self, matches: &ArgMatches, cohort: &Cohort) -> Result<FlowDescription, CliError>;
@@ -66,6 +74,20 @@ impl<A: App> Entry for AppEntry<A> {
 
     fn collaborators(&self) -> Vec<Name> {
         A::collaborators()
+    }
+
+    fn site_options(&self) -> &'static [&'static str] {
+        A::SITE_OPTIONS
+    }
+
+    fn deployed(&self) -> Arc<dyn Deployed> {
+        Arc::new(AppFlow::<A>::new())
+    }
+
+    fn model(&self, report: &[u8]) -> Result<Model, CliError> {
+        let report = from_cbor::<A::Report>(report);
+        let report = report.map_err(|error| CliError::Report { flow: A::NAME, reason: error.to_string() })?;
+        Ok(A::model(&report))
     }
 
     fn add_options(&self, command: Command) -> Command {

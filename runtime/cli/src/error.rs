@@ -34,6 +34,88 @@ pub(crate) enum CliError {
     /// Two flows or data sets of one name.
     #[error("two {what} are called `{name}`: rename one of them in the registry")]
     DuplicateName { what: &'static str, name: &'static str },
+    /// A flag that belongs to a place and is none of the flow's, or that the flow cannot do without.
+    #[error(
+        "the flow `{flow}` says that `--{flag}` belongs to a place: that has to be a flag of its own which is not required"
+    )]
+    SiteOption { flow: &'static str, flag: &'static str },
+    /// A flag that belongs to a place, given by a client.
+    #[error("`--{flag}` {}", crate::deployed::where_it_belongs(flow))]
+    OfThePlace { flow: &'static str, flag: String },
+    /// A value that cannot travel.
+    #[error("the value of `{flag}` is no text, so it cannot be sent")]
+    NotText { flag: String },
+    /// A flag of federated runs without one.
+    #[error("`--{flag}` is of runs at a federation's sites: add --runtime federated, or leave it out")]
+    LocalOnly { flag: &'static str },
+    /// Two tables in a format for one.
+    #[error("--output csv holds one run: use --output json with --runtime both")]
+    TwoInCsv,
+    /// A federated command's own failure.
+    #[error(transparent)]
+    Client(#[from] veilflow_federated::client::Error),
+    /// Threads for the network.
+    #[error("the program's threads could not be started: {0}")]
+    Threads(std::io::Error),
+    /// A federation on this machine.
+    #[error(transparent)]
+    Federation(#[from] crate::commands::federation::FederationError),
+    /// Nobody who could run a flow.
+    #[error("no envoy that is online offers `{flow}`: {envoys}")]
+    NobodyOffers { flow: String, envoys: String },
+    /// An id that no experiment has.
+    #[error("no experiment's id starts with `{prefix}`")]
+    NoExperiment { prefix: String },
+    /// An id that many have.
+    #[error("`{prefix}` is the start of {} experiments' ids: {}", ids.len(), ids.join(", "))]
+    ManyExperiments { prefix: String, ids: Vec<String> },
+    /// Results of an experiment without them.
+    #[error("experiment {id} is {state}, so it has no results: {reason}")]
+    NoResults { id: String, state: String, reason: String },
+    /// No director is known.
+    #[error("no director is known: name it with --director URL")]
+    NoDirector,
+    /// No identity is known.
+    #[error(
+        "nothing says as whom to talk to the director {director}: name the folder of your identity with --identity DIR"
+    )]
+    NoIdentity { director: String },
+    /// The file that `federation up` wrote.
+    #[error("{}: {reason}", path.display())]
+    Connection { path: PathBuf, reason: String },
+    /// The configuration of a director or an envoy.
+    #[error("{}: {reason}", path.display())]
+    Settings { path: PathBuf, reason: String },
+    /// The same, as its reader found it.
+    #[error(transparent)]
+    Keys(#[from] veilflow_federated::config::ConfigError),
+    /// The same, for a flow's own settings.
+    #[error("{}: {error}", path.display())]
+    Place { path: PathBuf, error: StepError },
+    /// No token to enrol with.
+    #[error("no token was given: put it in the variable VEILFLOW_TOKEN, or behind --token")]
+    NoToken,
+    /// The authority refused.
+    #[error("the authority refused the request: {reason}")]
+    NotEnrolled { reason: String },
+    /// A site without an identity.
+    #[error("a site that talks without encryption has no roster: nobody has keys there")]
+    NoRoster,
+    /// A director that cannot start, or that failed.
+    #[error(transparent)]
+    Director(#[from] veilflow_federated::director::DirectorError),
+    /// An envoy that cannot start.
+    #[error(transparent)]
+    Envoy(#[from] veilflow_federated::envoy::EnvoyError),
+    /// A roster of identities.
+    #[error(transparent)]
+    Roster(#[from] veilflow_federated::envoy::RosterError),
+    /// A call to a director.
+    #[error(transparent)]
+    Wire(#[from] veilflow_federated::wire::WireError),
+    /// A report that is not what this program's flow ends in.
+    #[error("the report of `{flow}` is not what this program's build of it ends in: {reason}")]
+    Report { flow: &'static str, reason: String },
     /// The flow or its participants could not be made from the options.
     #[error("{flow} cannot start: {error}")]
     Setup { flow: &'static str, error: StepError },
@@ -63,7 +145,7 @@ pub(crate) enum CliError {
     Write { path: PathBuf, error: std::io::Error },
     /// A report without a model.
     #[error("--save: the flow `{flow}` has no model to save, run it without --save")]
-    NoModel { flow: &'static str },
+    NoModel { flow: String },
     /// A model that the format cannot hold.
     #[error("--save: the model does not fit into a safetensors file: {0}")]
     Model(#[from] safetensors::SafeTensorError),
@@ -95,6 +177,8 @@ impl CliError {
             CliError::Usage(error) => u8::try_from(error.exit_code()).unwrap_or(USAGE),
             CliError::Fetch { error, .. } if error.code() == StepError::CANCELLED_CODE => CANCELLED,
             CliError::Run(RunError::Cancelled { .. }) => CANCELLED,
+            CliError::Client(error) if error.is_cancelled() => CANCELLED,
+            CliError::Federation(error) if error.is_mistake() => USAGE,
             CliError::Run(
                 RunError::InvalidName(_)
                 | RunError::DuplicateCollaborator { .. }
@@ -106,6 +190,22 @@ impl CliError {
             | CliError::Config(_)
             | CliError::ReservedFlag { .. }
             | CliError::DuplicateName { .. }
+            | CliError::SiteOption { .. }
+            | CliError::OfThePlace { .. }
+            | CliError::NotText { .. }
+            | CliError::Settings { .. }
+            | CliError::Keys(_)
+            | CliError::Place { .. }
+            | CliError::NoToken
+            | CliError::NoRoster
+            | CliError::Roster(_)
+            | CliError::LocalOnly { .. }
+            | CliError::TwoInCsv
+            | CliError::NoExperiment { .. }
+            | CliError::ManyExperiments { .. }
+            | CliError::NoDirector
+            | CliError::NoIdentity { .. }
+            | CliError::Connection { .. }
             | CliError::Setup { .. }
             | CliError::Plan(_)
             | CliError::Ending { .. }
@@ -115,6 +215,16 @@ impl CliError {
             | CliError::PkiCommand(_)
             | CliError::Session(_)
             | CliError::Fetch { .. }
+            | CliError::Report { .. }
+            | CliError::Client(_)
+            | CliError::Director(_)
+            | CliError::Envoy(_)
+            | CliError::Wire(_)
+            | CliError::NotEnrolled { .. }
+            | CliError::Federation(_)
+            | CliError::Threads(_)
+            | CliError::NobodyOffers { .. }
+            | CliError::NoResults { .. }
             | CliError::NoModel { .. }
             | CliError::Model(_)
             | CliError::DuplicateTensor { .. }
@@ -127,6 +237,12 @@ impl CliError {
     /// What the user can do next, where the error does not say so itself.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
+            CliError::Client(error) => return error.experiment().map(|id| {
+                let id: String = id.to_string().chars().take(8).collect();
+                format!(
+                    "`experiment logs {id}` shows what happened, and each site's own log what stays there."
+                )
+            }),
             CliError::Run(RunError::BelowQuorum { .. }) => {
                 "every collaborator that was asked has to come back unless the flow's edge has a lower quorum. \
                  Mend what made them missing, or run with more collaborators or a lower threshold."
@@ -137,6 +253,23 @@ impl CliError {
             }
             CliError::Run(RunError::Aggregator { .. } | RunError::AggregatorPanicked { .. }) => {
                 "the step is the flow's own code. `-v` shows what happened before it."
+            }
+            CliError::Federation(error) => error.hint()?,
+            CliError::NoToken | CliError::NotEnrolled { .. } => {
+                "the federation's administrator makes a token with `pki token --name NAME --role envoy`."
+            }
+            CliError::NobodyOffers { .. } => {
+                "start an envoy whose configuration allows the flow (`envoy start`), or see with `envoys` what is missing."
+            }
+            CliError::NoExperiment { .. } | CliError::ManyExperiments { .. } => {
+                "`experiment list` shows all ids; the first digits of one are enough as long as no other starts so."
+            }
+            CliError::NoResults { .. } => "`experiment logs ID --follow` shows what happens.",
+            CliError::NoDirector => {
+                "set VEILFLOW_DIRECTOR for all commands, or start a federation on this machine with `federation up`."
+            }
+            CliError::NoIdentity { .. } => {
+                "set VEILFLOW_IDENTITY for all commands. The folder has your key, your certificate and the authority's;                  the federation's administrator gives you a token for it."
             }
             CliError::Fetch { .. } => "run the same command again: it goes on where it stopped.",
             _ => return None,

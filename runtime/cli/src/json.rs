@@ -1,66 +1,73 @@
-//! One JSON object for programs.
+//! JSON for programs.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use veilflow_spec::{Name, Row};
+use veilflow_spec::{Cell, Name, Row};
 
+use crate::ended::Ended;
+use crate::error::CliError;
 use crate::results::{Results, Round};
 use crate::usage::Usage;
 
-/// Everything about a run, in the order in which it is written.
+/// Everything about a run, in the order in which it is written. Numbers have all their digits; one that is not finite is
+/// null.
 #[derive(serde::Serialize)]
 pub(crate) struct Summary<'a> {
-    pub(crate) flow: &'a str,
-    pub(crate) seed: u64,
+    flow: &'a str,
+    seed: u64,
     /// In the order of the command line.
-    pub(crate) participants: &'a [Name],
+    participants: &'a [Name],
     rows: Vec<KeyedRow<'a>>,
     rounds: Vec<Round>,
-    pub(crate) model_sha256: Option<String>,
+    model_sha256: Option<String>,
     #[serde(flatten)]
-    pub(crate) usage: Usage,
+    usage: Usage,
 }
 
 /// A row as an object whose keys are the columns' titles in snake_case.
-struct KeyedRow<'a> {
-    row: &'a Row,
-    titles: &'a [&'a str],
-    keys: &'a [String],
-}
+struct KeyedRow<'a>(Vec<(String, &'a Cell)>);
 
 impl Serialize for KeyedRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (title, key) in self.titles.iter().zip(self.keys) {
-            if let Some(cell) = Results::cell(self.row, title) {
-                map.serialize_entry(key, cell)?;
-            }
+        for (key, cell) in &self.0 {
+            map.serialize_entry(key, cell)?;
         }
         map.end()
     }
 }
 
-/// What is known of a run beside its results.
-pub(crate) struct About<'a> {
-    pub(crate) flow: &'a str,
-    pub(crate) seed: u64,
-    pub(crate) participants: &'a [Name],
-    pub(crate) model_sha256: Option<String>,
-    pub(crate) usage: Usage,
+impl<'a> Summary<'a> {
+    /// What is written of a run that ended with its report.
+    pub(crate) fn of(ended: &'a Ended) -> Self {
+        let titles = ended.results.titles();
+        let keys = Results::keys(&titles);
+        let row = |row: &'a Row| {
+            let cells = titles
+                .iter()
+                .zip(&keys)
+                .filter_map(|(title, key)| Some((key.clone(), Results::cell(row, title)?)));
+            KeyedRow(cells.collect())
+        };
+        Self {
+            flow: &ended.flow,
+            seed: ended.seed,
+            participants: &ended.participants,
+            rows: ended.results.rows.iter().map(row).collect(),
+            rounds: ended.results.rounds(),
+            model_sha256: ended.digest(),
+            usage: ended.usage,
+        }
+    }
 }
 
-/// The object as text. Numbers have all their digits; one that is not finite is null.
-pub(crate) fn object(about: About<'_>, results: &Results) -> Result<String, serde_json::Error> {
-    let titles = results.titles();
-    let keys = Results::keys(&titles);
-    let row = |row| KeyedRow { row, titles: &titles, keys: &keys };
-    let summary = Summary {
-        flow: about.flow,
-        seed: about.seed,
-        participants: about.participants,
-        rows: results.rows.iter().map(row).collect(),
-        rounds: results.rounds(),
-        model_sha256: about.model_sha256,
-        usage: about.usage,
-    };
-    Ok(serde_json::to_string_pretty(&summary)? + "\n")
+/// A value as text, for people too.
+pub(crate) fn pretty(value: &impl Serialize) -> Result<String, CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::Output(error.into()))?;
+    Ok(text + "\n")
+}
+
+/// A value on a line of its own.
+pub(crate) fn line(value: &impl Serialize) -> Result<String, CliError> {
+    let text = serde_json::to_string(value).map_err(|error| CliError::Output(error.into()))?;
+    Ok(text + "\n")
 }

@@ -55,6 +55,13 @@ impl Registry {
         self
     }
 
+    /// The flows as a director and envoys build them: what `director start` and `envoy start` run, for a program that
+    /// starts them itself.
+    pub fn deployed(&self) -> veilflow_federated::Registry {
+        let flows = self.flows.iter().map(|flow| flow.deployed());
+        flows.fold(veilflow_federated::Registry::new(), veilflow_federated::Registry::with)
+    }
+
     pub(crate) fn flow(&self, name: &str) -> Option<&dyn Entry> {
         self.flows.iter().find(|entry| entry.name() == name).map(|entry| &**entry)
     }

@@ -76,6 +76,31 @@ impl Recorder {
     }
 }
 
+/// Gathers results from events that may be told again: an experiment goes on from its last checkpoint when its director
+/// was restarted.
+#[derive(Default)]
+pub(crate) struct Timeline(Vec<Event>);
+
+impl Timeline {
+    /// Takes an event. Those from its number on are of a part that is told again.
+    pub(crate) fn event(&mut self, event: &Event) {
+        while self.0.pop_if(|last| last.sequence >= event.sequence).is_some() {}
+        let counts = matches!(
+            event.kind,
+            EventKind::Sent { .. } | EventKind::Dropped { .. } | EventKind::Signal { .. }
+        );
+        if counts {
+            self.0.push(event.clone());
+        }
+    }
+
+    pub(crate) fn results(&self) -> Results {
+        let recorder = Recorder::default();
+        self.0.iter().for_each(|event| recorder.event(event));
+        recorder.results()
+    }
+}
+
 impl Results {
     /// The titles of all rows, in the order in which they first came.
     pub(crate) fn titles(&self) -> Vec<&str> {

@@ -20,6 +20,15 @@ pub trait Deployed: Send + Sync {
     /// Who takes part unless somebody says otherwise.
     fn collaborators(&self) -> Vec<Name>;
 
+    /// Whether this flow has such settings of a place, as [`host`](Self::host) and [`site`](Self::site) take them: what a
+    /// configuration is checked with before anything runs.
+    ///
+    /// # Errors
+    /// Settings that the flow does not have, and values that do not fit.
+    fn check_place(&self, _place: &BTreeMap<String, String>) -> Result<()> {
+        Ok(())
+    }
+
     /// The flow of these terms, without data and keys.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod config;
 mod deployed;
 pub mod director;
 pub mod envoy;
@@ -18,6 +19,7 @@ mod experiment;
 pub mod journal;
 pub mod pki;
 pub mod tls;
+pub mod units;
 pub mod wire;
 
 pub use deployed::{Deployed, Registry};

@@ -29,7 +29,7 @@ use rand::TryRng as _;
 use crate::identity::Claim;
 
 /// As many as share the doublings, while the tables of their points stay in the cache.
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 
 /// Below this the caller is as fast.
 const FEWEST: usize = 4;

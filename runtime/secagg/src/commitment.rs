@@ -2,7 +2,7 @@
 //!
 //! | commitment | over | known to | opened |
 //! |---|---|---|---|
-//! | to a share | domain, session, from, to, kind, share, nonce | server, recipient | to the recipient at once (share and nonce are sealed together); to the server in round 4 with the share |
+//! | to a share | domain, session, from, to, kind, share, nonce | server, recipient | to the recipient at once (share and nonce are sealed together); to the server in round 4 with the share, which looks where a rebuilt secret is wrong |
 //! | to `b` | domain, session, name, `b` | server | by the server itself, when it has rebuilt `b` |
 //!
 //! A nonce of 32 random bytes hides the share. `b` needs none: it is 32 random bytes itself, and what is derived from
@@ -84,10 +84,6 @@ impl Opening {
         bytes
     }
 
-    pub(crate) fn share(&self) -> &Share {
-        &self.share
-    }
-
     pub(crate) fn commitment(&self, purpose: &Purpose<'_>) -> Commitment {
         let transcript = Transcript::new(domain!("share-commitment"))
             .session(purpose.session)
@@ -120,6 +116,15 @@ pub struct RevealedShare(ByteArray<64>);
 impl RevealedShare {
     pub(crate) fn opening(&self) -> Opening {
         Opening::from_bytes(&self.0)
+    }
+
+    /// Without the nonce.
+    pub(crate) fn share(&self) -> Share {
+        let mut share = [0; 32];
+        share.iter_mut().zip(self.0.iter()).for_each(|(byte, given)| *byte = *given);
+        let kept = Share::from_bytes(share);
+        share.zeroize();
+        kept
     }
 }
 

@@ -2,44 +2,16 @@
 //!
 //! In a secure flow only [`Error::code`] may leave a site: the messages name sites, counts and sizes.
 
+mod blame;
+
 use std::io;
 
 use thiserror::Error as ThisError;
 
+pub use crate::stage::Stage;
 use crate::{
     digest::InputId, quantize::InputError, sealing::ShareKind, security::Security, session::Session,
 };
-
-/// A round of the protocol, as errors name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Stage {
-    /// Round 0: public keys.
-    AdvertiseKeys,
-    /// Round 0, second exchange: random values for a roster that all sign.
-    FreezeRoster,
-    /// Round 1: sealed shares.
-    ShareKeys,
-    /// Round 2: masked inputs.
-    MaskedInput,
-    /// Round 3: signatures on what everybody was told.
-    ConsistencyCheck,
-    /// Round 4: shares that remove the masks.
-    Unmask,
-}
-
-impl std::fmt::Display for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::AdvertiseKeys => "advertise keys",
-            Self::FreezeRoster => "freeze roster",
-            Self::ShareKeys => "share keys",
-            Self::MaskedInput => "masked input",
-            Self::ConsistencyCheck => "consistency check",
-            Self::Unmask => "unmask",
-        })
-    }
-}
 
 /// A session's failure. A state is consumed by the call that fails: a client that failed is a dropout of the session.
 #[derive(Clone, Debug, PartialEq, ThisError)]
@@ -351,6 +323,15 @@ pub enum Error {
         /// The policy's number.
         max: u64,
     },
+    /// As many sessions in a row as the policy allows came to nothing.
+    #[error(
+        "{max} sessions in a row ended before this site masked an input, and its policy allows no more; find out why they \
+         fail, or raise max-unfinished at the site"
+    )]
+    TooManyUnfinished {
+        /// The policy's number.
+        max: u64,
+    },
     /// Two sums that this site takes part in would differ by a few members only, and tell theirs.
     #[error(
         "this cohort and that of session {earlier} differ by {}; this site's policy asks for no difference or at least \
@@ -523,121 +504,6 @@ pub enum Error {
         /// Which step.
         operation: &'static str,
     },
-}
-
-impl Error {
-    /// A short name of the failure that tells nothing about data: the one thing that may leave a site.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::BelowThreshold { .. } => "below-threshold",
-            Self::CohortTooSmall { .. } => "cohort-too-small",
-            Self::ThresholdBelowPolicy { .. } => "threshold-below-policy",
-            Self::PlanRefused { .. } => "plan-refused",
-            Self::SecurityBelowPolicy { .. } => "security-below-policy",
-            Self::IdentityRequired { .. } => "identity-required",
-            Self::OwnIdentityUnknown { .. } => "own-identity-unknown",
-            Self::IdentityUnknown { .. } => "identity-unknown",
-            Self::BadSignature { .. } => "bad-signature",
-            Self::TooManyAdversaries { .. } => "too-many-adversaries",
-            Self::WrongReveal { .. } => "wrong-reveal",
-            Self::TooManyWithheld { .. } => "too-many-withheld",
-            Self::TooFewSignatures { .. } => "too-few-signatures",
-            Self::TooLittleNoise { .. } => "too-little-noise",
-            Self::PrivacyMissing { .. } => "privacy-missing",
-            Self::PrivacyBudgetSpent { .. } => "privacy-budget-spent",
-            Self::InvalidName { .. } => "invalid-name",
-            Self::WrongInvitation { .. } => "wrong-invitation",
-            Self::UnknownSender { .. } => "unknown-sender",
-            Self::StrangerPassedOn { .. } => "stranger-passed-on",
-            Self::DuplicateMessage { .. } => "duplicate-message",
-            Self::SessionMismatch { .. } => "session-mismatch",
-            Self::PlanMismatch { .. } => "plan-mismatch",
-            Self::InvalidPublicKey { .. } => "invalid-public-key",
-            Self::DuplicateKey { .. } => "duplicate-key",
-            Self::RosterNotSorted { .. } => "roster-not-sorted",
-            Self::RosterTooLarge { .. } => "roster-too-large",
-            Self::NotInRoster { .. } => "not-in-roster",
-            Self::OwnKeysReplaced { .. } => "own-keys-replaced",
-            Self::NoEntropy => "no-entropy",
-            Self::SessionNotNewer { .. } => "session-not-newer",
-            Self::TooManyRounds { .. } => "too-many-rounds",
-            Self::CohortDifferenceTooSmall { .. } => "cohort-difference-too-small",
-            Self::CohortChanged { .. } => "cohort-changed",
-            Self::InputAlreadyMasked { .. } => "input-already-masked",
-            Self::JournalUnavailable { .. } => "journal-unavailable",
-            Self::Input(error) => error.code(),
-            Self::WrongShareSet { .. } => "wrong-share-set",
-            Self::ShareNotOpened { .. } => "share-not-opened",
-            Self::WrongVectorLength { .. } => "wrong-vector-length",
-            Self::PaddingNotZero { .. } => "padding-not-zero",
-            Self::NotASurvivor { .. } => "not-a-survivor",
-            Self::SurvivorsNotInCohort { .. } => "survivors-not-in-cohort",
-            Self::WrongMaskingKey { .. } => "wrong-masking-key",
-            Self::WrongSeed { .. } => "wrong-seed",
-            Self::WrongOpening { .. } => "wrong-opening",
-            Self::DisputedPair { .. } => "disputed-pair",
-            Self::ImplausibleSum { .. } => "implausible-sum",
-            Self::NothingToDecode => "nothing-to-decode",
-            Self::QuantizedForOtherPlan { .. } => "quantized-for-other-plan",
-            Self::Internal { .. } => "internal",
-        }
-    }
-
-    /// Who sent what the error is about. Empty where nobody did, where it was the server, or where the evidence does
-    /// not tell one party from another: a share that does not open accuses sharer and relay alike.
-    pub fn culprits(&self) -> Vec<&str> {
-        match self {
-            Self::UnknownSender { name, .. } | Self::DuplicateMessage { name, .. } => vec![name],
-            Self::SessionMismatch { from, .. }
-            | Self::PlanMismatch { from, .. }
-            | Self::IdentityUnknown { from, .. }
-            | Self::BadSignature { from, .. }
-            | Self::WrongReveal { from, .. }
-            | Self::WrongShareSet { from, .. }
-            | Self::WrongVectorLength { from, .. }
-            | Self::PaddingNotZero { from }
-            | Self::WrongOpening { from, .. }
-            | Self::InvalidPublicKey { from, .. }
-            | Self::StrangerPassedOn { from, .. }
-            | Self::QuantizedForOtherPlan { from, .. } => vec![from],
-            Self::WrongMaskingKey { client } | Self::WrongSeed { client } => vec![client],
-            Self::BelowThreshold { .. }
-            | Self::CohortTooSmall { .. }
-            | Self::TooLittleNoise { .. }
-            | Self::PrivacyMissing { .. }
-            | Self::PrivacyBudgetSpent { .. }
-            | Self::ThresholdBelowPolicy { .. }
-            | Self::PlanRefused { .. }
-            | Self::SecurityBelowPolicy { .. }
-            | Self::IdentityRequired { .. }
-            | Self::OwnIdentityUnknown { .. }
-            | Self::TooManyAdversaries { .. }
-            | Self::TooFewSignatures { .. }
-            | Self::TooManyWithheld { .. }
-            | Self::InvalidName { .. }
-            | Self::WrongInvitation { .. }
-            | Self::DuplicateKey { .. }
-            | Self::RosterNotSorted { .. }
-            | Self::RosterTooLarge { .. }
-            | Self::NotInRoster { .. }
-            | Self::OwnKeysReplaced { .. }
-            | Self::NoEntropy
-            | Self::SessionNotNewer { .. }
-            | Self::TooManyRounds { .. }
-            | Self::CohortDifferenceTooSmall { .. }
-            | Self::CohortChanged { .. }
-            | Self::InputAlreadyMasked { .. }
-            | Self::JournalUnavailable { .. }
-            | Self::Input(_)
-            | Self::ShareNotOpened { .. }
-            | Self::NotASurvivor { .. }
-            | Self::SurvivorsNotInCohort { .. }
-            | Self::DisputedPair { .. }
-            | Self::ImplausibleSum { .. }
-            | Self::NothingToDecode
-            | Self::Internal { .. } => Vec::new(),
-        }
-    }
 }
 
 /// The server, where a message has no sender's name.

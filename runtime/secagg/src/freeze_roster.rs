@@ -10,8 +10,8 @@
 //! them arrived, and each choice is another graph. Where the graph matters, clients refuse a frozen roster that is one
 //! of more choices than neighbours and threshold leave room for within 2⁻⁴⁰, and of more than [2¹⁰](REDRAWS) in any
 //! case: with shares that just hold, nobody may be left out, and the next attempt is made without whom this one missed.
-//! Does not defend against a server that starts sessions over and over until it likes a graph: each of them is a new
-//! draw, as is every attempt.
+//! A server that starts sessions over and over until it likes a graph has a new draw in each of them, as in every
+//! attempt: a site's policy bounds how many it [begins](crate::ClientPolicy::with_max_unfinished) in a row.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
 use crate::{
+    admission::{of_one, take_all},
     advertise_keys::AdvertiseKeysMessage,
-    cohort::{Site, check_sender, check_size, missing},
+    cohort::{Site, check_size, missing},
     defences::{Defence, stands},
     error::{Error, SERVER, Stage},
-    identity::{Claim, Signature, Signed, verify_all},
+    identity::{Claim, Signature, verify_all},
     keys::PrivateKey,
     plan::Plan,
     random::Generator,
@@ -255,12 +256,23 @@ impl FreezeRosterServer {
 
     /// Takes what `from` reveals, the name that the transport authenticated.
     pub fn receive(&mut self, from: &str, message: FreezeRosterMessage) -> Result<(), Error> {
-        check_sender(STAGE, from, self.roster.get(from).is_some(), &self.received)?;
-        check_reveal(self.roster.get(from), &self.session, from, from, &message)?;
-        let signed = Signed { stage: STAGE, from, signer: from };
-        self.roster.verify(&signed, &statement(&self.session, &self.roster), message.signature.as_ref())?;
-        self.received.insert(from.to_owned(), message);
-        Ok(())
+        of_one(self.receive_all([(from.to_owned(), message)]))
+    }
+
+    /// [`receive`](Self::receive) for all that came together, by name: it takes less time. Returns those that are
+    /// refused, each with its error; all others are taken.
+    pub fn receive_all(
+        &mut self,
+        messages: impl IntoIterator<Item = (String, FreezeRosterMessage)>,
+    ) -> Vec<(String, Error)> {
+        let Self { session, roster, received, .. } = self;
+        let digest = statement(session, roster).hash();
+        let check = |from: &str, message: FreezeRosterMessage| {
+            check_reveal(roster.get(from), session, from, from, &message)?;
+            let signed = roster.signed(from, || digest, message.signature)?;
+            Ok((message, signed))
+        };
+        take_all(STAGE, received, messages, |from| roster.get(from).is_some(), check)
     }
 
     /// Who revealed.

@@ -85,15 +85,12 @@ impl PublicIdentity {
         bytes
     }
 
-    pub(crate) fn verifies(&self, statement: &Transcript, signature: &Signature) -> bool {
-        self.verifies_digest(&statement.hash(), signature)
-    }
-
     pub(crate) fn point(&self) -> p256::ProjectivePoint {
         (*self.0.as_affine()).into()
     }
 
-    fn verifies_digest(&self, digest: &[u8; 32], signature: &Signature) -> bool {
+    /// Of a statement's SHA-256.
+    pub(crate) fn verifies(&self, digest: &[u8; 32], signature: &Signature) -> bool {
         ecdsa::Signature::from_slice(&*signature.0)
             .is_ok_and(|signature| self.0.verify_prehash(digest, &signature).is_ok())
     }
@@ -184,33 +181,6 @@ impl Identity {
     }
 }
 
-/// Whose signature it is to be, who handed it over, and in which round.
-#[derive(Clone, Copy)]
-pub(crate) struct Signed<'a> {
-    pub(crate) stage: Stage,
-    pub(crate) from: &'a str,
-    pub(crate) signer: &'a str,
-}
-
-impl Signed<'_> {
-    pub(crate) fn verify(
-        &self,
-        key: &PublicIdentity,
-        statement: &Transcript,
-        signature: Option<&Signature>,
-    ) -> Result<(), Error> {
-        let holds = signature.is_some_and(|signature| key.verifies(statement, signature));
-        if holds || !stands(Defence::Signatures) {
-            return Ok(());
-        }
-        Err(Error::BadSignature {
-            stage: self.stage,
-            from: self.from.to_owned(),
-            signer: self.signer.to_owned(),
-        })
-    }
-}
-
 /// One of several signatures that are looked at together.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim<'a> {
@@ -221,19 +191,24 @@ pub(crate) struct Claim<'a> {
     pub(crate) signature: Option<&'a Signature>,
 }
 
+impl Claim<'_> {
+    fn holds(&self) -> bool {
+        self.signature.is_some_and(|signature| self.key.verifies(&self.digest, signature))
+    }
+}
+
+/// The signers of those that do not hold, in order. What holds together is not looked at one by one.
+pub(crate) fn not_holding<'a>(claims: &[Claim<'a>]) -> impl Iterator<Item = &'a str> {
+    let wanting = stands(Defence::Signatures) && !batch::all_hold(claims);
+    let parts = claims.chunks(batch::CHUNK).filter(move |part| wanting && !batch::all_hold(part));
+    parts.flatten().filter(|claim| !claim.holds()).map(|claim| claim.signer)
+}
+
 /// All of them, or the first that does not hold, which `from` handed over.
 pub(crate) fn verify_all(stage: Stage, from: &str, claims: &[Claim<'_>]) -> Result<(), Error> {
-    if batch::all_hold(claims) {
-        return Ok(());
-    }
-    let holds = |claim: &&Claim<'_>| {
-        claim.signature.is_some_and(|signature| claim.key.verifies_digest(&claim.digest, signature))
-    };
-    match claims.iter().find(|claim| !holds(claim)) {
-        Some(bad) if stands(Defence::Signatures) => {
-            Err(Error::BadSignature { stage, from: from.to_owned(), signer: bad.signer.to_owned() })
-        }
-        _ => Ok(()),
+    match not_holding(claims).next() {
+        Some(signer) => Err(Error::BadSignature { stage, from: from.to_owned(), signer: signer.to_owned() }),
+        None => Ok(()),
     }
 }
 
@@ -250,10 +225,12 @@ mod tests {
     fn row_04_a_signature_holds_for_its_key_and_its_statement() {
         let (key, other) = (IdentityKey::generate().unwrap(), IdentityKey::generate().unwrap());
         let signature = key.sign(&statement("a"));
-        let signed = Signed { stage: Stage::AdvertiseKeys, from: "relay", signer: "ana" };
-        let verify = |key: &IdentityKey, text, signature| {
-            signed.verify(&key.public(), &statement(text), signature).map_err(|error| error.code())
-        };
+        fn look(key: &IdentityKey, text: &str, signature: Option<&Signature>) -> Result<(), Error> {
+            let (key, digest) = (&key.public(), statement(text).hash());
+            verify_all(Stage::AdvertiseKeys, "relay", &[Claim { signer: "ana", key, digest, signature }])
+        }
+        let verify =
+            |key: &IdentityKey, text, signature| look(key, text, signature).map_err(|error| error.code());
         assert_eq!(verify(&key, "a", Some(&signature)), Ok(()));
         for (key, text, signature) in
             [(&key, "b", Some(&signature)), (&other, "a", Some(&signature)), (&key, "a", None)]
@@ -262,9 +239,9 @@ mod tests {
         }
         for bytes in [[0; 64], [0xff; 64]] {
             let noise = Signature(ByteArray::new(bytes));
-            assert!(signed.verify(&key.public(), &statement("a"), Some(&noise)).is_err());
+            assert!(look(&key, "a", Some(&noise)).is_err());
         }
-        let error = signed.verify(&key.public(), &statement("b"), Some(&signature)).unwrap_err();
+        let error = look(&key, "b", Some(&signature)).unwrap_err();
         assert_eq!(error.culprits(), ["relay"]);
     }
 

@@ -34,6 +34,9 @@ pub trait InputJournal {
     /// Records that `input` is masked in `session`. Returns the sessions it was masked in before, oldest first.
     fn record(&mut self, input: &InputId, session: &Session) -> io::Result<Vec<Session>>;
 
+    /// How many sessions, each attempt counted, began since an input was last masked.
+    fn unfinished(&mut self) -> io::Result<u64>;
+
     /// In how many sessions an input was masked.
     fn rounds(&mut self) -> io::Result<u64>;
 
@@ -57,6 +60,7 @@ pub trait InputJournal {
 #[serde(deny_unknown_fields)]
 pub struct MemoryJournal {
     latest: BTreeMap<[u8; 32], Session>,
+    unfinished: u64,
     masked: BTreeMap<InputId, Vec<Session>>,
     sessions: BTreeSet<Session>,
     cohorts: Vec<KnownCohort>,
@@ -95,6 +99,7 @@ impl InputJournal for MemoryJournal {
         let before = self.latest(session.id());
         if before.is_none_or(|last| last < *session) {
             self.latest.insert(*session.id(), *session);
+            self.unfinished = self.unfinished.saturating_add(1);
         }
         Ok(before)
     }
@@ -106,7 +111,12 @@ impl InputJournal for MemoryJournal {
             sessions.push(*session);
         }
         self.sessions.insert(*session);
+        self.unfinished = 0;
         Ok(before)
+    }
+
+    fn unfinished(&mut self) -> io::Result<u64> {
+        Ok(self.unfinished)
     }
 
     fn rounds(&mut self) -> io::Result<u64> {
@@ -142,6 +152,10 @@ pub(crate) fn begin<J: InputJournal + ?Sized>(
     session: &Session,
 ) -> Result<Option<KnownCohort>, Error> {
     check_rounds(journal, policy)?;
+    let max = policy.max_unfinished();
+    if journal.unfinished().map_err(unavailable)? >= max && stands(Defence::Journal) {
+        return Err(Error::TooManyUnfinished { max });
+    }
     match journal.begin(session).map_err(unavailable)? {
         Some(last) if last >= *session => return Err(Error::SessionNotNewer { last, got: *session }),
         _ => {}
@@ -227,6 +241,25 @@ mod tests {
         begin(&Session::new([2; 32], 0)).unwrap();
     }
 
+    /// Under whatever ids, and whether they are new sessions or attempts at one.
+    #[test]
+    fn row_06_sessions_that_come_to_nothing_are_bounded() {
+        let (mut journal, policy) = (MemoryJournal::new(), ClientPolicy::default().with_max_unfinished(3));
+        let named = |id: u8| Session::new([id; 32], 0);
+        for begun in [named(1), named(1).with_attempt(1), named(2)] {
+            begin(&mut journal, &policy, &begun).unwrap();
+        }
+        let refused = Err(Error::TooManyUnfinished { max: 3 });
+        assert_eq!(begin(&mut journal, &policy, &named(3)), refused);
+        assert_eq!(begin(&mut journal, &policy, &named(2).with_attempt(1)), refused);
+        record(&mut journal, &policy, &InputId::from_bytes([9; 32]), &named(2)).unwrap();
+        begin(&mut journal, &policy, &named(3)).unwrap();
+        let default = ClientPolicy::default();
+        let begun = (1..=u64::from(u16::MAX))
+            .take_while(|round| begin(&mut journal, &default, &named(4).with_round(*round)).is_ok());
+        assert_eq!(begun.count() as u64, default.max_unfinished() - 1);
+    }
+
     #[test]
     fn row_06_an_input_is_masked_in_one_session_unless_the_policy_allows_more() {
         let mut journal = MemoryJournal::new();
@@ -268,6 +301,9 @@ mod tests {
                 Err(io::ErrorKind::StorageFull.into())
             }
             fn record(&mut self, _: &InputId, _: &Session) -> io::Result<Vec<Session>> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn unfinished(&mut self) -> io::Result<u64> {
                 Err(io::ErrorKind::StorageFull.into())
             }
             fn rounds(&mut self) -> io::Result<u64> {

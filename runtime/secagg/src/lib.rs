@@ -189,6 +189,7 @@
 #![deny(missing_docs, clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects, clippy::panic))]
 
+mod admission;
 mod advertise_keys;
 mod aggregate;
 #[cfg(test)]
@@ -228,6 +229,7 @@ mod session;
 mod shamir;
 mod share_keys;
 pub mod simulation;
+mod stage;
 mod transcript;
 mod unmask;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ctr::{
     Ctr128BE,
     cipher::{KeyIvInit as _, StreamCipher as _, StreamCipherSeek as _},
 };
+use pulp::{Arch, Simd, WithSimd};
 use zeroize::{DefaultIsZeroes, Zeroizing};
 
 use crate::{error::Error, words::Word};
@@ -126,13 +127,28 @@ impl Default for Keystream {
 
 impl DefaultIsZeroes for Keystream {}
 
-fn combine<W: Word>(entries: &mut [W], words: &[W::Bytes], operation: impl Fn(W, W) -> W) {
-    for (entry, word) in entries.iter_mut().zip(words) {
-        *entry = operation(*entry, W::from_le(*word));
+/// One keystream onto a tile, with the widest vectors that the processor has.
+struct Combine<'a, W: Word> {
+    entries: &'a mut [W],
+    words: &'a [W::Bytes],
+    sign: Sign,
+}
+
+impl<W: Word> WithSimd for Combine<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let pairs = self.entries.iter_mut().zip(self.words);
+        match self.sign {
+            Sign::Plus => pairs.for_each(|(entry, word)| *entry = entry.plus(W::from_le(*word))),
+            Sign::Minus => pairs.for_each(|(entry, word)| *entry = entry.minus(W::from_le(*word))),
+        }
     }
 }
 
 fn apply_streams<W: Word>(entries: &mut [W], streams: &mut [(Stream, Sign)]) -> Result<(), Error> {
+    let arch = Arch::new();
     let mut keystream = Zeroizing::new(Keystream::default());
     for tile in entries.chunks_mut(tile::<W>()) {
         let bytes = keystream.0.as_flattened_mut();
@@ -140,10 +156,7 @@ fn apply_streams<W: Word>(entries: &mut [W], streams: &mut [(Stream, Sign)]) -> 
         let bytes = bytes.split_at_mut_checked(used).map_or(&mut [][..], |(used, _)| used);
         for (stream, sign) in &mut *streams {
             write_keystream(stream, bytes)?;
-            match sign {
-                Sign::Plus => combine(tile, W::split(bytes), W::plus),
-                Sign::Minus => combine(tile, W::split(bytes), W::minus),
-            }
+            arch.dispatch(Combine { entries: &mut *tile, words: W::split(bytes), sign: *sign });
         }
     }
     Ok(())

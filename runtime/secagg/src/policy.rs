@@ -18,6 +18,7 @@ pub struct ClientPolicy {
     fixed_cohort: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_rounds: Option<u64>,
+    max_unfinished: u64,
     /// Not in any file: no deployment has a use for it.
     #[serde(skip)]
     allow_refused_plans: bool,
@@ -25,8 +26,9 @@ pub struct ClientPolicy {
 
 impl Default for ClientPolicy {
     /// Cohorts of at least 3, thresholds of at least 2, a malicious server with a third of the enrolled on its side, no
-    /// input masked twice. No limit on rounds or on the differences of cohorts: a participant that drops out changes
-    /// the cohort by one, and a training of many rounds would end there.
+    /// input masked twice, 1,000 sessions in a row that come to no masked input. No limit on rounds or on the
+    /// differences of cohorts: a participant that drops out changes the cohort by one, and a training of many rounds
+    /// would end there.
     fn default() -> Self {
         Self {
             min_cohort: 3,
@@ -37,6 +39,7 @@ impl Default for ClientPolicy {
             min_cohort_difference: 0,
             fixed_cohort: false,
             max_rounds: None,
+            max_unfinished: 1000,
             allow_refused_plans: false,
         }
     }
@@ -110,6 +113,15 @@ impl ClientPolicy {
         self
     }
 
+    /// How many sessions, or attempts at one, this site begins in a row that end before it masks an input. In each of
+    /// them a server draws another neighbour graph, learns who is there, and has the site work for nothing; a masked
+    /// input starts the count again.
+    #[must_use]
+    pub fn with_max_unfinished(mut self, sessions: u64) -> Self {
+        self.max_unfinished = sessions;
+        self
+    }
+
     /// Whether a plan from [`plan_unchecked`](crate::Parameters::plan_unchecked) is followed, although it protects
     /// nobody. For benchmarks, on data that is no secret.
     #[must_use]
@@ -161,6 +173,11 @@ impl ClientPolicy {
     /// See [`with_max_rounds`](Self::with_max_rounds).
     pub fn max_rounds(&self) -> Option<u64> {
         self.max_rounds
+    }
+
+    /// See [`with_max_unfinished`](Self::with_max_unfinished).
+    pub fn max_unfinished(&self) -> u64 {
+        self.max_unfinished
     }
 }
 

@@ -1,81 +1,23 @@
 //! Who takes part, with which keys: frozen by the server after round 0, checked by every client.
 
+mod message;
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-use serde_bytes::ByteArray;
-
+pub(crate) use self::message::keys_statement;
+pub use self::message::{RosterEntry, RosterMessage};
 use crate::{
+    admission::Signed,
     error::{Error, SERVER, Stage},
     graph::Graph,
-    identity::{Claim, Identities, PublicIdentity, Signature, Signed, verify_all},
+    identity::{Claim, Identities, PublicIdentity, Signature, verify_all},
     keys::EncodedKey,
     plan::Plan,
     session::Session,
     transcript::{Transcript, domain},
 };
-
-/// The frozen list of members, sent to each of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RosterMessage {
-    pub(crate) session: Session,
-    pub(crate) plan: ByteArray<32>,
-    /// Shared by all who are in one process: with many clients it would be most of what they keep.
-    pub(crate) members: Arc<Vec<RosterEntry>>,
-}
-
-/// One member: its index is its place in the roster, counted from 1.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RosterEntry {
-    pub(crate) name: String,
-    pub(crate) sealing_key: EncodedKey,
-    pub(crate) masking_key: EncodedKey,
-    /// H(r), of the random value that the member reveals next.
-    pub(crate) commitment: ByteArray<32>,
-    /// Of the member, over its keys; absent where nothing is signed.
-    pub(crate) signature: Option<Signature>,
-}
-
-impl RosterMessage {
-    /// The members' names in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|member| member.name.as_str())
-    }
-
-    /// A member's index, 1 to N.
-    pub fn index_of(&self, name: &str) -> Option<usize> {
-        self.names().position(|member| member == name)?.checked_add(1)
-    }
-
-    /// N.
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Whether nobody takes part; no server sends such a roster.
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
-    }
-}
-
-/// What a client signs in round 0: its keys and H(r), for one session, plan and role.
-pub(crate) fn keys_statement(
-    session: &Session,
-    plan: &[u8; 32],
-    name: &str,
-    sealing_key: &EncodedKey,
-    masking_key: &EncodedKey,
-    commitment: &[u8; 32],
-) -> Transcript {
-    Transcript::new(domain!("signature/advertise-keys"))
-        .session(session)
-        .bytes(plan)
-        .text("client")
-        .text(name)
-        .bytes(sealing_key.as_bytes())
-        .bytes(masking_key.as_bytes())
-        .bytes(commitment)
-}
 
 /// A roster that was checked: sorted by name, of different keys, each signed by its owner where the server is not
 /// trusted, no larger than planned.
@@ -301,17 +243,14 @@ impl Roster {
         trusted.get(name).map(Some).ok_or(Error::Internal { operation: "roster lookup" })
     }
 
-    /// Whether a member signed this statement; nothing is asked where nothing is signed.
-    pub(crate) fn verify(
+    /// What a member is to have signed; nothing where nothing is signed.
+    pub(crate) fn signed(
         &self,
-        signed: &Signed<'_>,
-        statement: &Transcript,
-        signature: Option<&Signature>,
-    ) -> Result<(), Error> {
-        match self.identity(signed.signer)? {
-            Some(identity) => signed.verify(identity, statement, signature),
-            None => Ok(()),
-        }
+        signer: &str,
+        digest: impl FnOnce() -> [u8; 32],
+        signature: Option<Signature>,
+    ) -> Result<Option<Signed<'_>>, Error> {
+        Ok(self.identity(signer)?.map(|key| Signed { key, digest: digest(), signature }))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -403,110 +342,5 @@ pub(crate) fn check_plan(from: &str, plan: &Plan, got: &[u8; 32]) -> Result<(), 
         Ok(())
     } else {
         Err(Error::PlanMismatch { from: from.to_owned(), expected, got: *got })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Layout, Parameters, keys::PrivateKey};
-
-    fn key() -> EncodedKey {
-        PrivateKey::generate().unwrap().encoded_public_key().unwrap()
-    }
-
-    fn plan() -> Plan {
-        Parameters::new().plan(3, Layout::new(0, 1)).unwrap()
-    }
-
-    fn roster(names: &[&str]) -> RosterMessage {
-        let member = |name: &&str| RosterEntry {
-            name: (*name).into(),
-            sealing_key: key(),
-            masking_key: key(),
-            commitment: ByteArray::new([0; 32]),
-            signature: None,
-        };
-        RosterMessage {
-            session: Session::new([1; 32], 1),
-            plan: ByteArray::new(plan().digest()),
-            members: Arc::new(names.iter().map(member).collect()),
-        }
-    }
-
-    fn check(message: &RosterMessage) -> Result<Roster, Error> {
-        Roster::check(message, &Session::new([1; 32], 1), &plan(), None)
-    }
-
-    #[test]
-    fn indices_follow_the_names() {
-        let message = roster(&["a", "b", "c"]);
-        let roster = check(&message).unwrap();
-        for (name, index) in [("a", 1), ("b", 2), ("c", 3)] {
-            assert_eq!(message.index_of(name), Some(index));
-            assert_eq!(roster.share_position("b", name).map(usize::from), Some(index));
-        }
-        assert_eq!(message.index_of("d"), None);
-        let places = [0, 1, 2].map(|to| roster.place_among(1, to));
-        assert_eq!(places, [Some(0), None, Some(1)]);
-        assert_eq!(roster.neighbours("b").into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "c"]);
-    }
-
-    #[test]
-    fn row_04_duplicate_names_and_keys_are_refused() {
-        assert_eq!(check(&roster(&["a", "a"])).err(), Some(Error::RosterNotSorted { name: "a".into() }));
-        assert_eq!(check(&roster(&["b", "a"])).err(), Some(Error::RosterNotSorted { name: "a".into() }));
-        let mut shared = roster(&["a", "b", "c"]);
-        let key = shared.members[0].sealing_key;
-        Arc::make_mut(&mut shared.members)[2].masking_key = key;
-        let error = check(&shared).err().unwrap();
-        assert_eq!(error, Error::DuplicateKey { first: "a".into(), second: "c".into() });
-        let mut twice = roster(&["a"]);
-        let key = twice.members[0].sealing_key;
-        Arc::make_mut(&mut twice.members)[0].masking_key = key;
-        assert_eq!(check(&twice).err(), Some(Error::DuplicateKey { first: "a".into(), second: "a".into() }));
-    }
-
-    #[test]
-    fn row_04_a_padded_roster_is_refused() {
-        let error = check(&roster(&["a", "b", "c", "d"])).err();
-        assert_eq!(error, Some(Error::RosterTooLarge { max: 3, got: 4 }));
-    }
-
-    #[test]
-    fn names_are_bounded() {
-        let error = check(&roster(&[""])).err();
-        assert_eq!(error, Some(Error::InvalidName { max: 255, got: 0 }));
-        assert!(check_name(&"x".repeat(255)).is_ok());
-        assert!(check_name(&"x".repeat(256)).is_err());
-    }
-
-    #[test]
-    fn row_07_a_roster_of_another_session_or_plan_is_refused() {
-        let mut other = roster(&["a", "b", "c"]);
-        other.session = other.session.with_attempt(1);
-        assert_eq!(check(&other).err().unwrap().code(), "session-mismatch");
-        let mut other = roster(&["a", "b", "c"]);
-        other.plan = ByteArray::new([0; 32]);
-        assert_eq!(check(&other).err().unwrap().code(), "plan-mismatch");
-    }
-
-    #[test]
-    fn a_malformed_key_names_who_passed_it_on() {
-        let mut bad = roster(&["a", "b", "c"]);
-        Arc::make_mut(&mut bad.members)[1].sealing_key = EncodedKey::from_bytes([0; 33]);
-        assert_eq!(
-            check(&bad).err(),
-            Some(Error::InvalidPublicKey { from: SERVER.into(), owner: "b".into() })
-        );
-    }
-
-    #[test]
-    fn digest_covers_every_key() {
-        let message = roster(&["a", "b", "c"]);
-        let mut swapped = message.clone();
-        let entry = &mut Arc::make_mut(&mut swapped.members)[1];
-        std::mem::swap(&mut entry.sealing_key, &mut entry.masking_key);
-        assert_ne!(check(&message).unwrap().digest(), check(&swapped).unwrap().digest());
     }
 }

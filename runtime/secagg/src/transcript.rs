@@ -19,13 +19,17 @@ macro_rules! domain {
 }
 pub(crate) use domain;
 
+/// Bytes that all fields find room in unless names are very long: what is secret among them is not moved, which would
+/// leave a copy behind.
+const ROOM: usize = 512;
+
 /// A list of fields, encoded as it grows.
 #[derive(Clone)]
 pub(crate) struct Transcript(Vec<u8>);
 
 impl Transcript {
     pub(crate) fn new(domain: &str) -> Self {
-        Self(Vec::with_capacity(256)).bytes(domain.as_bytes())
+        Self(Vec::with_capacity(ROOM)).bytes(domain.as_bytes())
     }
 
     pub(crate) fn bytes(mut self, field: &[u8]) -> Self {

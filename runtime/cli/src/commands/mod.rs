@@ -3,6 +3,11 @@
 pub(crate) mod bench;
 mod completions;
 mod data;
+pub(crate) mod director;
+pub(crate) mod envoy;
+pub(crate) mod envoys;
+pub(crate) mod experiment;
+pub(crate) mod federation;
 mod flows;
 mod graph;
 pub(crate) mod pki;
@@ -34,17 +39,29 @@ pub(crate) fn dispatch(
     match matches.subcommand() {
         Some(("run", matches)) => {
             let (flow, given) = chosen(registry, matches)?;
-            let arguments = run::with_config(&relaxed, flow, given, arguments)?;
-            let strict = args::command(registry, binary, Strictness::Strict);
-            let parsed = strict.clone().try_get_matches_from(&arguments);
-            let matches = parsed.map_err(|error| usage(registry, &strict, &arguments, error))?;
+            let arguments = run::with_config(&relaxed, &["run"], flow, given, arguments)?;
+            let matches = strict(registry, binary, &arguments)?;
             let inner = matches.subcommand().and_then(|(_, matches)| matches.subcommand());
             inner.map_or(Ok(()), |(_, matches)| run::run(flow, matches, console))
         }
+        Some(("experiment", matches)) => match matches.subcommand() {
+            Some(("submit", matches)) => {
+                let (flow, given) = chosen(registry, matches)?;
+                let commands = ["experiment", "submit"];
+                let arguments = run::with_config(&relaxed, &commands, flow, given, arguments)?;
+                let matches = strict(registry, binary, &arguments)?;
+                let submit = matches.subcommand().and_then(|(_, matches)| matches.subcommand());
+                let inner = submit.and_then(|(_, matches)| matches.subcommand());
+                inner.map_or(Ok(()), |(_, matches)| experiment::submit(flow, matches, console))
+            }
+            _ => experiment::experiment(registry, matches, console),
+        },
+        Some(("federation", matches)) => federation::federation(binary, matches, console),
+        Some(("director", matches)) => director::director(registry, matches, console),
+        Some(("envoy", matches)) => envoy::envoy(registry, matches, console),
+        Some(("envoys", matches)) => envoys::envoys(matches, console),
         Some(("graph", _)) => {
-            let strict = args::command(registry, binary, Strictness::Strict);
-            let parsed = strict.clone().try_get_matches_from(&arguments);
-            let matches = parsed.map_err(|error| usage(registry, &strict, &arguments, error))?;
+            let matches = strict(registry, binary, &arguments)?;
             let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
             let (flow, matches) = chosen(registry, matches)?;
             graph::graph(flow, matches, console)
@@ -64,6 +81,13 @@ pub(crate) fn dispatch(
         // Clap asks for a command and knows no others.
         _ => Ok(()),
     }
+}
+
+/// The arguments with all that is required.
+fn strict(registry: &Registry, binary: &str, arguments: &[OsString]) -> Result<ArgMatches, CliError> {
+    let command = args::command(registry, binary, Strictness::Strict);
+    let parsed = command.clone().try_get_matches_from(arguments);
+    parsed.map_err(|error| usage(registry, &command, arguments, error))
 }
 
 /// Prints an error once, in full, with what to do next, and returns the exit code.
@@ -121,7 +145,7 @@ fn usage(registry: &Registry, root: &Command, arguments: &[OsString], error: cla
         ErrorKind::InvalidSubcommand => {
             let name = context(ContextKind::InvalidSubcommand).unwrap_or_default();
             match path.as_slice() {
-                ["run" | "graph", ..] => unknown_flow(registry, &name),
+                ["run" | "graph", ..] | ["experiment", "submit", ..] => unknown_flow(registry, &name),
                 _ => {
                     let known = command.get_subcommands().map(|known| known.get_name().to_owned()).collect();
                     CliError::Unknown { what: "command", name, known }

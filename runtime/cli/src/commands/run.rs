@@ -1,46 +1,58 @@
 //! `run FLOW`.
 
+mod federated;
+
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{ArgMatches, Command, FromArgMatches};
-use veilflow_engine::{Canceller, Event};
-use veilflow_spec::{FlowDescription, Name, Placement, Tensor};
+use veilflow_engine::{Canceller, Event, Resources};
+use veilflow_spec::{FlowDescription, Name, Placement};
 
-use crate::args::{Dropout, Output, RunArgs};
+use self::federated::Federation;
+pub(super) use self::federated::describe;
+use crate::args::{Dropout, Output, RunArgs, Runtime};
 use crate::cohort::Cohort;
 use crate::console::Console;
-use crate::entry::{Entry, Model, Run};
+use crate::ended::{Ended, Files, after};
+use crate::entry::{Entry, Run};
 use crate::error::CliError;
-use crate::files::{self, Target};
 use crate::interrupt::{self, Interruptible};
-use crate::plot::{self, Picture};
 use crate::progress::{Progress, Verbosity};
 use crate::results::{Recorder, Results};
-use crate::usage::{Meter, Usage};
-use crate::{config, csv, json, save, table};
+use crate::usage::Meter;
+use crate::{config, csv, json, table};
 
-/// The command line with what its `--config` adds, right behind the flow's name.
+/// The command line with what its `--config` adds, right behind the flow's name. `commands` stand before it.
 pub(super) fn with_config(
     root: &Command,
+    commands: &[&str],
     flow: &dyn Entry,
     given: &ArgMatches,
     mut arguments: Vec<OsString>,
 ) -> Result<Vec<OsString>, CliError> {
     let Some(path) = given.get_one::<std::path::PathBuf>("config") else { return Ok(arguments) };
-    let own = root.find_subcommand("run").and_then(|run| run.find_subcommand(flow.name()));
-    let Some(own) = own else { return Ok(arguments) };
+    let mut own = root;
+    for name in commands.iter().copied().chain([flow.name()]) {
+        let Some(inner) = own.find_subcommand(name) else { return Ok(arguments) };
+        own = inner;
+    }
     let added = config::arguments(path, own, given)?;
-    // `program run FLOW`: nothing else can stand before the flow.
-    let behind_flow = 3.min(arguments.len());
+    // `program run FLOW`: nothing else stands before the flow.
+    let behind_flow = (commands.len() + 2).min(arguments.len());
     arguments.splice(behind_flow..behind_flow, added);
     Ok(arguments)
 }
 
 pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
     let args = RunArgs::from_arg_matches(matches).map_err(|error| CliError::Usage(Box::new(error)))?;
-    let names = args.collaborators.as_ref().map_or_else(|| flow.collaborators(), |named| named.0.clone());
+    // A director that cannot be reached is told before anything is trained.
+    let federation = Federation::of(flow, matches, &args)?;
+    let names = match (&args.collaborators, &federation) {
+        (Some(named), _) => named.0.clone(),
+        (None, Some(federation)) => federation.offering(flow.name())?,
+        (None, None) => flow.collaborators(),
+    };
     let resources = args.resources(names.len());
     let cohort = Cohort::new(names, args.seed, args.processors()).with_device(args.device);
     let description = flow.describe(matches, &cohort)?;
@@ -52,24 +64,113 @@ pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console)
         _ => Verbosity::Normal,
     };
 
+    let show = Show { console, verbosity, confidential: description.confidential };
+    let mut ended = Vec::new();
+    if args.place.runtime != Runtime::Federated {
+        let here = Here { resources, dropouts: dropouts.clone(), probability: args.dropouts };
+        ended.push(local(flow, matches, &cohort, &description, here, &show)?);
+    }
+    if let Some(federation) = federation {
+        ended.push(federation.run(flow, &cohort, (dropouts, args.dropouts), &show)?);
+    }
+
+    let text = match (args.output, ended.as_slice()) {
+        (Output::Table, [local, federated]) => comparison(local, federated),
+        (Output::Json, [local, federated]) => {
+            json::pretty(&Both { local: json::Summary::of(local), federated: json::Summary::of(federated) })?
+        }
+        (Output::Table, ended) => ended.iter().map(Ended::table).collect(),
+        // Of both there is none: that was refused.
+        (Output::Csv, ended) => ended.iter().map(|ended| csv::rows(&ended.results)).collect(),
+        (Output::Json, ended) => {
+            let objects = ended.iter().map(|ended| json::pretty(&json::Summary::of(ended)));
+            objects.collect::<Result<_, _>>()?
+        }
+    };
+    let printed = console.print(&text);
+    let log = console.log().clone();
+    let say = |line: String| {
+        if verbosity != Verbosity::Quiet {
+            log.line(line);
+        }
+    };
+    // Where both ran, the files are those of the federation.
+    let written = ended.last().map(|ended| files.write(ended, &say));
+    after(printed, written.into_iter().flatten())
+}
+
+/// The runs of both runtimes.
+#[derive(serde::Serialize)]
+struct Both<'a> {
+    local: json::Summary<'a>,
+    federated: json::Summary<'a>,
+}
+
+/// The tables one under the other, and whether they are of the same model.
+fn comparison(local: &Ended, federated: &Ended) -> String {
+    let same = match (local.digest(), federated.digest()) {
+        (Some(one), Some(other)) if one == other => "Both models are the same, bit for bit.\n",
+        (Some(_), Some(_)) => "The models differ.\n",
+        _ => "",
+    };
+    format!("LocalRuntime\n{}\nFederatedRuntime\n{}{same}", local.table(), federated.table())
+}
+
+/// What the runs of a command show, and where.
+pub(super) struct Show<'a> {
+    console: &'a Console,
+    verbosity: Verbosity,
+    confidential: bool,
+}
+
+impl Show<'_> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.console, self.verbosity, self.confidential)
+    }
+
+    /// The rows that a run had before it failed, above its error: standard output is for whole results.
+    fn so_far(&self, results: &Results) {
+        if !results.rows.is_empty() {
+            let rows = table::results(results);
+            self.console.log().line(format_args!("Results until then:\n{}", rows.trim_end()));
+        }
+    }
+}
+
+/// What a run in this process has beside its flow.
+struct Here {
+    resources: Resources,
+    dropouts: Vec<(Name, String)>,
+    probability: f64,
+}
+
+/// Runs the flow in this process.
+fn local(
+    flow: &dyn Entry,
+    matches: &ArgMatches,
+    cohort: &Cohort,
+    description: &FlowDescription,
+    here: Here,
+    show: &Show<'_>,
+) -> Result<Ended, CliError> {
     let meter = Meter::start();
-    let progress = Progress::new(console, verbosity, description.confidential);
+    let progress = show.progress();
     let recorder = Arc::new(Recorder::default());
-    let (gather, show, sites) = (Arc::clone(&recorder), progress.clone(), progress.clone());
+    let (gather, shown, sites) = (Arc::clone(&recorder), progress.clone(), progress.clone());
     let observer = move |event: &Event| {
         gather.event(event);
-        show.run_event(event);
+        shown.run_event(event);
     };
     let site_observer = move |event: &Event| sites.site_event(event);
     let interruptible = Arc::new(RunningRun { progress: progress.clone(), canceller: Mutex::new(None) });
     let guard = interrupt::while_running(Arc::clone(&interruptible) as Arc<dyn Interruptible>);
     let outcome = flow.run(
         matches,
-        &cohort,
+        cohort,
         Run {
-            resources,
-            dropouts,
-            dropout_probability: args.dropouts,
+            resources: here.resources,
+            dropouts: here.dropouts,
+            dropout_probability: here.probability,
             observer: Arc::new(observer),
             site_observer: Arc::new(site_observer),
             cancellable: &|canceller| interruptible.set(canceller),
@@ -79,31 +180,20 @@ pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console)
     progress.clear();
     let usage = meter.usage();
     let results = recorder.results();
-    let model = outcome.inspect_err(|_| so_far(console, &results))?;
-
-    let text = match args.output {
-        Output::Table => human(flow, &cohort, &results, &model, usage),
-        Output::Csv => csv::rows(&results),
-        Output::Json => {
-            let about = json::About {
-                flow: flow.name(),
-                seed: cohort.seed(),
-                participants: cohort.names(),
-                model_sha256: digest(&model),
-                usage,
-            };
-            json::object(about, &results).map_err(|error| CliError::Output(error.into()))?
-        }
-    };
-    // The results come first: whatever fails after them does not lose them.
-    let printed = console.print(&text);
-    let written = files.write(flow, &cohort, &description, &results, &model, &progress);
-    let failed: Vec<_> = [printed].into_iter().chain(written).filter_map(Result::err).collect();
-    if failed.is_empty() { Ok(()) } else { Err(CliError::After(failed)) }
+    let model = outcome.inspect_err(|_| show.so_far(&results))?;
+    Ok(Ended {
+        flow: flow.name().to_owned(),
+        fingerprint: description.fingerprint(),
+        seed: cohort.seed(),
+        participants: cohort.names().to_vec(),
+        results,
+        model,
+        usage,
+    })
 }
 
 /// The simulated dropouts, each of which must name a collaborator and one of its steps.
-fn dropouts(
+pub(super) fn dropouts(
     drops: Vec<Dropout>,
     cohort: &Cohort,
     flow: &FlowDescription,
@@ -122,101 +212,6 @@ fn dropouts(
         }
     }
     Ok(drops.into_iter().map(|drop| (drop.name, drop.step)).collect())
-}
-
-/// The rows that a run had before it failed, above its error: standard output is for whole results.
-fn so_far(console: &Console, results: &Results) {
-    if !results.rows.is_empty() {
-        console.log().line(format_args!("Results until then:\n{}", table::results(results).trim_end()));
-    }
-}
-
-fn human(flow: &dyn Entry, cohort: &Cohort, results: &Results, model: &Model, usage: Usage) -> String {
-    let mut text = table::results(results);
-    if let Some(rounds) = table::rounds(&results.rounds()) {
-        text.push_str(&rounds);
-    }
-    let mut parts = vec![
-        format!("{} collaborators", cohort.len()),
-        format!("seed {}", cohort.seed()),
-        format!("{:.1} s", usage.wall_s),
-    ];
-    if let Some(cpu) = usage.cpu_s {
-        parts.push(format!("{cpu:.1} CPU-s"));
-    }
-    if let Some(bytes) = usage.peak_rss_bytes {
-        parts.push(format!("{:.0} MB at most", bytes as f64 / 1e6));
-    }
-    if let Some(digest) = digest(model) {
-        parts.push(format!("model {}", digest.get(..12).unwrap_or(&digest)));
-    }
-    text + &format!("{}: {}\n", flow.name(), parts.join(", "))
-}
-
-/// SHA-256 of the model's little-endian values, in the model's order.
-fn digest(model: &Model) -> Option<String> {
-    if model.is_empty() {
-        return None;
-    }
-    let digest = Tensor::digest(model.iter().map(|(_, tensor)| tensor));
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// The files that a run writes, known to be writable before it starts.
-struct Files {
-    plot: Option<(Target, Picture)>,
-    save: Option<Target>,
-}
-
-impl Files {
-    fn check(plot: Option<&Path>, save: Option<&Path>) -> Result<Self, CliError> {
-        let plot = plot.map(|path| {
-            let picture = match files::ending("plot", path, &[".svg", ".png"])? {
-                ".svg" => Picture::Svg,
-                _ => Picture::Png,
-            };
-            Ok::<_, CliError>((Target::check(path)?, picture))
-        });
-        let save = save.map(|path| {
-            files::ending("save", path, &[".safetensors"])?;
-            Target::check(path)
-        });
-        Ok(Self { plot: plot.transpose()?, save: save.transpose()? })
-    }
-
-    /// Writes each file, whatever became of the other.
-    fn write(
-        &self,
-        flow: &dyn Entry,
-        cohort: &Cohort,
-        description: &FlowDescription,
-        results: &Results,
-        model: &Model,
-        progress: &Progress,
-    ) -> [Result<(), CliError>; 2] {
-        let plot = || {
-            let Some((target, picture)) = &self.plot else { return Ok(()) };
-            let title = format!("{}, {} collaborators, seed {}", flow.name(), cohort.len(), cohort.seed());
-            target.write(&plot::draw(&title, results, *picture)?)?;
-            progress.line(format_args!("plot written to {}", target.path().display()));
-            Ok(())
-        };
-        let save = || {
-            let Some(target) = &self.save else { return Ok(()) };
-            if model.is_empty() {
-                return Err(CliError::NoModel { flow: flow.name() });
-            }
-            let about = [
-                ("flow", flow.name().to_owned()),
-                ("fingerprint", description.fingerprint().to_string()),
-                ("seed", cohort.seed().to_string()),
-            ];
-            target.write(&save::safetensors(model, &about)?)?;
-            progress.line(format_args!("model written to {}", target.path().display()));
-            Ok(())
-        };
-        [plot(), save()]
-    }
 }
 
 /// A run that Ctrl-C cancels.

@@ -163,6 +163,29 @@ impl Drop for State {
     }
 }
 
+/// An event as a line of a log, notes and rows included.
+pub(crate) fn line(event: &Event) -> Option<String> {
+    let at = format!("[{:>8.3}]", event.elapsed.as_secs_f64());
+    match &event.kind {
+        EventKind::Signal { origin, signal: Signal::Note(text) } => {
+            Some(format!("{at} {}: {text}", origin.participant))
+        }
+        EventKind::Signal { signal: Signal::Row(row), .. } => {
+            let cells: Vec<_> = row.0.iter().map(|(title, cell)| format!("{title} {cell}")).collect();
+            Some(format!("{at} {}", cells.join(", ")))
+        }
+        EventKind::Resumed { from } => {
+            Some(format!("{at} the director went on from event {from}; later ones are told again"))
+        }
+        EventKind::Restarted { join, attempt, error, .. } => {
+            let attempts = attempt.saturating_add(1);
+            Some(format!("{at} the session of `{join}` starts again, attempt {attempts}: {error}"))
+        }
+        EventKind::RunFailed { error } => Some(format!("{at} failed: {error}")),
+        _ => verbose(event),
+    }
+}
+
 /// An event as a line of `-v`.
 fn verbose(event: &Event) -> Option<String> {
     let at = format!("[{:>8.3}]", event.elapsed.as_secs_f64());

@@ -199,7 +199,7 @@ fn mistakes_say_what_to_do() {
     place.refused(&["token", "--name", "d", "--role", "director"], &["pki issue"]);
     place.refused(&["requests"], &["--director"]);
     place.refused(&["revoke", "--name", "a", "--director", "https://localhost:1"], &["--identity"]);
-    place.refused(&["renew"], &["--identity"]);
+    place.refused(&["renew"], &["--name"]);
     place.refused(&["sine"], &["sign"]);
     let elsewhere = place.text("nowhere");
     let outcome = veilflow_of(&Registry::new(), &["pki", "roster", "--ca", &elsewhere]);
@@ -207,6 +207,7 @@ fn mistakes_say_what_to_do() {
     // An identity that is no administrator's asks nobody anything.
     place.issue("Bengaluru", "envoy");
     let dir = place.text("Bengaluru");
+    place.refused(&["renew", "--identity", &dir], &["--certificate", "--director"]);
     place.refused(&["requests", "--director", "https://localhost:1", "--identity", &dir], &["admin"]);
 }
 

@@ -21,7 +21,7 @@ use veilflow_federated::wire::messages::{
 };
 use veilflow_federated::wire::{
     Budget, Caller, Chunks, Connection, Dialing, DirectorService, Incoming, Limits, Outgoing, Refusal,
-    Security, dial, serve,
+    Security, WireError, dial, serve,
 };
 
 use crate::toy::{Outcome, veilflow_of};
@@ -150,8 +150,11 @@ impl Up {
         let token: Token = said.out.parse().unwrap();
         let site = Enrolling::start(&self.dir.path().join(name), token, SystemTime::now()).unwrap();
         let config = tls::enrolling_client_config(site.authority()).unwrap();
-        let dialled = dial(&self.url, &Dialing::Mutual(config), &Limits::default());
-        (site, self.runtime.block_on(dialled).unwrap())
+        (site, self.dial(&Dialing::Mutual(config)).unwrap())
+    }
+
+    fn dial(&self, dialing: &Dialing) -> Result<Connection, WireError> {
+        self.runtime.block_on(dial(&self.url, dialing, &Limits::default()))
     }
 
     fn ask(&self, site: &Enrolling, connection: &Connection) -> EnrollReply {
@@ -206,19 +209,15 @@ fn sites_enrol_are_renewed_and_revoked_through_a_director() {
     assert_ne!(renewed.peer().serial, identity.peer().serial);
 
     // A revocation cuts a connection that is open, and refuses the next.
-    let config = tls::client_config(&renewed).unwrap();
-    let dialled = dial(&up.url, &Dialing::Mutual(config.clone()), &Limits::default());
-    let open = up.runtime.block_on(dialled).unwrap();
+    let dialing = Dialing::Mutual(tls::client_config(&renewed).unwrap());
+    let open = up.dial(&dialing).unwrap();
     let said = up.run("revoke", &["--name", "Bengaluru"]);
     assert!(said.contains("2 certificates revoked") && said.contains("cut"), "{said}");
     let cut =
         up.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), open.closed()).await });
     cut.unwrap();
     assert!(up.revocations.is_revoked(&renewed.peer().serial));
-    let again = up.runtime.block_on(async {
-        let connection = dial(&up.url, &Dialing::Mutual(config), &Limits::default()).await?;
-        connection.envoys().await
-    });
+    let again = up.dial(&dialing).and_then(|connection| up.runtime.block_on(connection.envoys()).map(drop));
     assert!(again.is_err());
     // Everybody else goes on.
     let refused = up.pki("requests", &["--output", "json"]);

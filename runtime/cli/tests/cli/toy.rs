@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use serde::{Deserialize, Serialize};
 use veilflow_cli::{App, Cohort, Console, Dataset, FlowOf, Registry, Setup, clap, run_from};
 use veilflow_spec::{Context, Flow, Foreach, Inputs, Loop, Name, Result, StepError, Tensor};
 
@@ -19,6 +20,7 @@ pub(crate) struct Options {
     fail: Option<String>,
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Server {
     options: (u32, Option<String>),
     mean: f32,

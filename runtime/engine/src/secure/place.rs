@@ -183,6 +183,10 @@ impl InputJournal for SiteJournal {
         self.journal().record(input, session)
     }
 
+    fn unfinished(&mut self) -> io::Result<u64> {
+        self.journal().unfinished()
+    }
+
     fn rounds(&mut self) -> io::Result<u64> {
         self.journal().rounds()
     }

@@ -1,7 +1,7 @@
 //! An experiment's events: appended as they happen, read from any number on.
 
 use std::fs::File;
-use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use veilflow_engine::Event;
 
 use super::error::JournalError;
 use super::frame::{Found, Frame, Scanner};
+use super::tail::Tail;
 
 /// The most bytes of one event.
 const EVENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -26,9 +27,7 @@ pub struct Events {
 
 #[derive(Debug)]
 struct State {
-    file: File,
-    /// How many bytes are whole events.
-    end: u64,
+    tail: Tail,
     /// The number after the last event's.
     next: u64,
     /// How many events there are.
@@ -58,12 +57,12 @@ impl Events {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
-        let mut state = State { file, end: 0, next: 0, count: 0, index: Vec::new() };
+        let mut state = State { tail: Tail::new(file, 0), next: 0, count: 0, index: Vec::new() };
         let mut reader = Reader::open(path, 0, length).map_err(failed)?;
         while let Some((offset, event)) = reader.next().map_err(failed)? {
             state.note(event.sequence, offset);
         }
-        state.end = reader.offset();
+        state.tail.go_to(reader.offset());
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
@@ -83,12 +82,9 @@ impl Events {
             let text = format!("event {} comes after event {}", event.sequence, state.next.saturating_sub(1));
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        // Where an earlier write failed half-way, this one takes its place.
-        let end = state.end;
-        state.file.seek(SeekFrom::Start(end))?;
-        state.file.write_all(frame.bytes())?;
-        state.end = end.saturating_add(frame.bytes().len() as u64);
-        state.note(event.sequence, end);
+        let offset = state.tail.end();
+        state.tail.append(frame.bytes())?;
+        state.note(event.sequence, offset);
         Ok(())
     }
 
@@ -100,7 +96,7 @@ impl Events {
     pub fn read(&self, from: u64, events: usize, bytes: u64) -> Result<Page, JournalError> {
         let (start, end) = {
             let state = self.state();
-            (state.start_of(from), state.end)
+            (state.start_of(from), state.tail.end())
         };
         let mut page = Page { events: Vec::new(), next: from, complete: false };
         let failed = |error| JournalError::io("read", &self.path)(error);
@@ -129,7 +125,7 @@ impl Events {
     pub(super) fn truncate(&self, from: u64) -> Result<(), JournalError> {
         let failed = |error| JournalError::io("cut", &self.path)(error);
         let mut state = self.state();
-        let (start, end) = (state.start_of(from), state.end);
+        let (start, end) = (state.start_of(from), state.tail.end());
         state.index.retain(|(_, offset)| *offset < start);
         // Those before the nearest note are a multiple of the stride.
         state.count = (state.index.len() as u64).saturating_mul(STRIDE);
@@ -143,14 +139,19 @@ impl Events {
             cut = reader.offset();
         }
         state.next = state.next.min(from);
-        state.end = cut;
-        state.file.set_len(cut).and_then(|()| state.file.sync_all()).map_err(failed)
+        state.tail.cut(cut).map_err(failed)
     }
 
     /// Makes all events durable.
     pub(super) fn sync(&self) -> io::Result<()> {
-        // The lock is held: no event is added meanwhile that the caller would not wait for anyway.
-        self.state().file.sync_data()
+        self.state().tail.sync()
+    }
+
+    /// Makes all events durable, and gives back the room for more.
+    pub(super) fn close(&self) -> io::Result<()> {
+        let mut state = self.state();
+        let end = state.tail.end();
+        state.tail.cut(end)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -192,7 +193,7 @@ impl Reader {
                 let event = ciborium::from_reader(payload.as_slice());
                 Ok(Some((offset, event.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?)))
             }
-            Found::End | Found::Torn | Found::Damaged(_) => Ok(None),
+            _ => Ok(None),
         }
     }
 

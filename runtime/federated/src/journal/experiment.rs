@@ -36,7 +36,7 @@ const META_BYTES: u64 = 64 * 1024 * 1024;
 /// ```text
 /// meta     what was asked for, its state, its outcome: replaced whole
 /// params   the flow's parameters in CBOR, where the client sent some
-/// log/     the run's transitions, from its last checkpoint on; gone when it is over
+/// log/     the run's transitions, at least from its last checkpoint on; gone when it is over
 /// events   what happened
 /// report   the report in CBOR, where it finished
 /// ```
@@ -170,7 +170,7 @@ impl ExperimentJournal {
         if let Some(report) = report {
             write_atomically(&self.directory.join(REPORT), report)?;
         }
-        self.events.sync().map_err(JournalError::io("sync", &self.directory.join(EVENTS)))?;
+        self.events.close().map_err(JournalError::io("sync", &self.directory.join(EVENTS)))?;
         let summary = self.replace(|meta| {
             change(&mut meta.summary);
             meta.summary.state = outcome.state;
@@ -231,14 +231,12 @@ impl RunLog for ExperimentJournal {
     fn append(&self, record: &Record) -> io::Result<()> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let log = log.ok_or_else(|| io::Error::other("the run is over, or was not begun"))?;
-        let frame = Frame::encode(record)?;
         if let Record::Checkpoint { .. } = record {
             // Whoever resumes from here does not tell the earlier events again.
             self.events.sync()?;
-            log.checkpoint(frame)
-        } else {
-            log.append(frame)
+            return log.append(Frame::checkpoint(record)?);
         }
+        log.append(Frame::encode(record)?)
     }
 }
 
@@ -257,7 +255,7 @@ impl Meta {
         let payload = match scanner.next().map_err(JournalError::io("read", &path))? {
             Found::Record(payload) => payload,
             Found::Damaged(what) => return Err(JournalError::damaged(&path, 0, what)),
-            Found::End | Found::Torn => return Err(JournalError::damaged(&path, 0, "it is cut off")),
+            _ => return Err(JournalError::damaged(&path, 0, "it is cut off")),
         };
         let meta: Self = ciborium::from_reader(payload.as_slice())
             .map_err(|error| JournalError::damaged(&path, 0, error))?;

@@ -1,7 +1,7 @@
 //! Records in a file: each with its length and two checksums before it.
 //!
 //! ```text
-//! length of the payload, 8 bytes, little endian
+//! length of the payload, 8 bytes, little endian; its highest bit says that the record stands for all before it
 //! CRC-32 of these 8 bytes, 4 bytes
 //! CRC-32 of the payload, 4 bytes
 //! payload
@@ -17,6 +17,9 @@ use serde::Serialize;
 /// How many bytes stand before a payload.
 pub(super) const HEADER: usize = 16;
 
+/// The bit of the length that marks a checkpoint.
+const CHECKPOINT: u64 = 1 << 63;
+
 /// A record as it is written.
 #[derive(Debug)]
 pub(super) struct Frame(Vec<u8>);
@@ -24,10 +27,20 @@ pub(super) struct Frame(Vec<u8>);
 impl Frame {
     /// A record in CBOR.
     pub(super) fn encode<T: Serialize>(record: &T) -> io::Result<Self> {
+        Self::new(record, 0)
+    }
+
+    /// A record in CBOR that stands for all before it.
+    pub(super) fn checkpoint<T: Serialize>(record: &T) -> io::Result<Self> {
+        Self::new(record, CHECKPOINT)
+    }
+
+    fn new<T: Serialize>(record: &T, mark: u64) -> io::Result<Self> {
         let mut bytes = vec![0; HEADER];
         ciborium::into_writer(record, &mut bytes).map_err(io::Error::other)?;
-        let length = (bytes.len().saturating_sub(HEADER) as u64).to_le_bytes();
+        let length = bytes.len().saturating_sub(HEADER) as u64 | mark;
         if let Some((header, payload)) = bytes.split_at_mut_checked(HEADER) {
+            let length = length.to_le_bytes();
             let checksums = [crc32fast::hash(&length), crc32fast::hash(payload)].map(u32::to_le_bytes);
             header.copy_from_slice([&length[..], checksums.as_flattened()].concat().as_slice());
         }
@@ -38,6 +51,12 @@ impl Frame {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// Whether it stands for all before it.
+    pub(super) fn is_checkpoint(&self) -> bool {
+        // The highest bit of the last byte of a little-endian number.
+        self.0.get(7).is_some_and(|byte| byte & 0x80 != 0)
+    }
 }
 
 /// What a file has at a place.
@@ -45,6 +64,8 @@ impl Frame {
 pub(super) enum Found {
     /// A payload.
     Record(Vec<u8>),
+    /// A payload that stands for all before it.
+    Checkpoint(Vec<u8>),
     /// Its end.
     End,
     /// The start of a record that was not written to its end.
@@ -86,11 +107,12 @@ impl<R: Read> Scanner<R> {
         let [length, checksums] = header.as_chunks::<8>().0 else { return Ok(Found::Damaged("no header")) };
         let (of_length, of_payload) = checksums.split_at(4);
         if crc32fast::hash(length).to_le_bytes() != of_length {
-            // After a crash of the machine a file may have its new length without all of its new bytes.
+            // There are zeros where nothing was written yet.
             let torn = self.only_zeros(rest)?;
             return Ok(if torn { Found::Torn } else { Found::Damaged("the length of a record is wrong") });
         }
-        let length = u64::from_le_bytes(*length);
+        let (mark, length) =
+            (u64::from_le_bytes(*length) & CHECKPOINT, u64::from_le_bytes(*length) & !CHECKPOINT);
         if length > self.limit {
             return Ok(Found::Damaged("a record is longer than any that is written there"));
         }
@@ -105,7 +127,7 @@ impl<R: Read> Scanner<R> {
             return Ok(if torn { Found::Torn } else { Found::Damaged("the checksum of a record is wrong") });
         }
         self.offset = self.offset.saturating_add(HEADER as u64).saturating_add(length);
-        Ok(Found::Record(payload))
+        Ok(if mark == 0 { Found::Record(payload) } else { Found::Checkpoint(payload) })
     }
 
     /// Whether nothing else is left in the file.
@@ -133,7 +155,7 @@ mod tests {
         let mut records = Vec::new();
         loop {
             match scanner.next().unwrap() {
-                Found::Record(payload) => records.push(payload),
+                Found::Record(payload) | Found::Checkpoint(payload) => records.push(payload),
                 other => return (records, other),
             }
         }
@@ -179,6 +201,15 @@ mod tests {
             let (records, tail) = scan(&changed, 100);
             assert_eq!(records.len(), usize::from(at >= ends[1]));
             assert!(matches!(tail, Found::Damaged(_)), "byte {at}: {tail:?}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_is_known_as_one() {
+        for (frame, is) in [(Frame::encode(&"a").unwrap(), false), (Frame::checkpoint(&"a").unwrap(), true)] {
+            assert_eq!(frame.is_checkpoint(), is);
+            let found = Scanner::new(frame.bytes(), 0, frame.bytes().len() as u64, 100).next().unwrap();
+            assert_eq!(matches!(found, Found::Checkpoint(_)), is, "{found:?}");
         }
     }
 

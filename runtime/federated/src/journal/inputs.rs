@@ -82,12 +82,12 @@ impl FileInputJournal {
     /// together are no more than what was written.
     fn compact(&mut self) -> io::Result<()> {
         let snapshot = Record::Snapshot(std::mem::take(&mut self.memory));
-        let frame = Frame::encode(&snapshot);
+        let frame = Frame::checkpoint(&snapshot);
         apply(&mut self.memory, snapshot)?;
         let frame = frame?;
         self.written = frame.bytes().len() as u64;
         self.due = self.written.saturating_mul(2).max(COMPACT_BYTES);
-        self.log.checkpoint(frame)
+        self.log.append(frame)
     }
 }
 
@@ -117,6 +117,10 @@ impl InputJournal for FileInputJournal {
             self.write(Record::Masked(*input, *session))?;
         }
         Ok(before)
+    }
+
+    fn unfinished(&mut self) -> io::Result<u64> {
+        self.memory.unfinished()
     }
 
     fn rounds(&mut self) -> io::Result<u64> {

@@ -8,7 +8,7 @@
 //! | [`FileInputJournal`] | a site's memory of what it has masked (`SECURITY.md`, row 6) |
 //!
 //! **How it is durable.** What is appended is written and synced before the call returns; several that wait together
-//! share one sync. A record has its length and checksums before it. A process or a machine that stops in the middle of
+//! share one sync, and its cost is that of writing over bytes that are there already. A record has its length and checksums before it. A process or a machine that stops in the middle of
 //! a write leaves a torn tail: it is cut off when the file is opened, and all before it is kept. Damage anywhere else is
 //! no torn tail, and is refused. Other files are written beside their place and moved there.
 //!
@@ -23,6 +23,7 @@ mod inputs;
 mod lock;
 mod segments;
 mod state_dir;
+mod tail;
 
 pub use self::error::JournalError;
 pub use self::events::{Events, Page};

@@ -1,17 +1,22 @@
-//! An append-only log in segments: a checkpoint begins a new one, and only then the older ones go.
+//! An append-only log in segments. A checkpoint begins a new one, once the last has become long enough, and only when it
+//! is durable the older ones go.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::error::JournalError;
-use super::files::{create_directory, is_left_over, replace, sync_directory};
+use super::files::{create_directory, is_left_over, replace};
 use super::frame::{Found, Frame, Scanner};
+use super::tail::Tail;
 
 /// The first bytes of every segment: what it is, and the version of its format.
 const MAGIC: [u8; 8] = *b"VLOG\0\0\0\x01";
+
+/// A checkpoint that would make a segment longer than this begins a new one. To begin one costs several syncs.
+const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 
 /// What the names of segments end with; before it stands their number.
 const ENDING: &str = ".log";
@@ -23,6 +28,8 @@ const ENDING: &str = ".log";
 #[derive(Debug)]
 pub(super) struct Segments {
     directory: PathBuf,
+    /// How long a segment becomes before a checkpoint begins the next.
+    pub(super) segment_bytes: u64,
     state: Mutex<State>,
     /// Something was made durable, or failed.
     changed: Condvar,
@@ -41,7 +48,7 @@ pub(super) struct Opened {
 struct State {
     /// `None` while a thread writes.
     writer: Option<Writer>,
-    queue: Vec<Entry>,
+    queue: Vec<Frame>,
     /// How many entries were ever put into the queue, and how many of them are durable.
     queued: u64,
     durable: u64,
@@ -49,14 +56,8 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Entry {
-    frame: Frame,
-    checkpoint: bool,
-}
-
-#[derive(Debug)]
 struct Writer {
-    file: File,
+    tail: Tail,
     number: u64,
 }
 
@@ -66,7 +67,7 @@ impl Segments {
         create_directory(directory)?;
         let numbers = clean(directory)?;
         let (writer, records) = match numbers.split_last() {
-            None => (begin(directory, 1, &[])?, Vec::new()),
+            None => (begin(directory, 1, None)?, Vec::new()),
             Some((last, older)) => {
                 let opened = resume(directory, *last, record_limit)?;
                 // A process was stopped between the two.
@@ -75,24 +76,19 @@ impl Segments {
             }
         };
         let state = State { writer: Some(writer), queue: Vec::new(), queued: 0, durable: 0, failed: None };
-        let segments =
-            Self { directory: directory.to_owned(), state: Mutex::new(state), changed: Condvar::new() };
+        let segments = Self {
+            directory: directory.to_owned(),
+            segment_bytes: SEGMENT_BYTES,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
         Ok(Opened { segments, records })
     }
 
-    /// Adds a record. It is durable when this returns.
+    /// Adds a record. It is durable when this returns. A checkpoint stands for all before it.
     pub(super) fn append(&self, frame: Frame) -> io::Result<()> {
-        self.write(Entry { frame, checkpoint: false })
-    }
-
-    /// Adds a record that stands for all before it: they are dropped once it is durable.
-    pub(super) fn checkpoint(&self, frame: Frame) -> io::Result<()> {
-        self.write(Entry { frame, checkpoint: true })
-    }
-
-    fn write(&self, entry: Entry) -> io::Result<()> {
         let mut state = self.state();
-        state.queue.push(entry);
+        state.queue.push(frame);
         state.queued = state.queued.saturating_add(1);
         let ticket = state.queued;
         while state.durable < ticket {
@@ -115,7 +111,7 @@ impl Segments {
     ) -> io::Result<MutexGuard<'a, State>> {
         let (batch, upto) = (mem::take(&mut state.queue), state.queued);
         drop(state);
-        let written = writer.write(&self.directory, &batch);
+        let written = writer.write(&self.directory, &batch, self.segment_bytes);
         let mut state = self.state();
         state.writer = Some(writer);
         match &written {
@@ -126,47 +122,55 @@ impl Segments {
         written.map(|()| state)
     }
 
+    /// How many bytes of its segment are written.
+    #[cfg(test)]
+    pub(super) fn end(&self) -> u64 {
+        self.state().writer.as_ref().unwrap().tail.end()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Writer {
-    fn write(&mut self, directory: &Path, batch: &[Entry]) -> io::Result<()> {
-        let frames = match batch.iter().rposition(|entry| entry.checkpoint) {
-            None => batch,
-            // What came before it is not needed any more, written or not.
-            Some(at) => {
-                let (_, from) = batch.split_at(at);
-                let number = self.number.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
-                let (checkpoint, after) = from.split_at(1);
-                let old = mem::replace(self, begin(directory, number, checkpoint)?);
-                remove(directory, &[old.number])?;
-                after
-            }
-        };
+    fn write(&mut self, directory: &Path, batch: &[Frame], segment_bytes: u64) -> io::Result<()> {
+        // What came before a checkpoint is not needed any more, written or not.
+        let from = batch.iter().rposition(Frame::is_checkpoint);
+        let (_, mut frames) = batch.split_at(from.unwrap_or_default());
+        if let Some((checkpoint, after)) = frames.split_first()
+            && from.is_some()
+            && self.tail.end().saturating_add(checkpoint.bytes().len() as u64) > segment_bytes
+        {
+            let number = self.number.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
+            let old = mem::replace(self, begin(directory, number, Some(checkpoint))?);
+            remove(directory, &[old.number])?;
+            frames = after;
+        }
         if frames.is_empty() {
             return Ok(());
         }
-        frames.iter().try_for_each(|entry| self.file.write_all(entry.frame.bytes()))?;
-        self.file.sync_data()
+        frames.iter().try_for_each(|frame| self.tail.append(frame.bytes()))?;
+        self.tail.sync()
     }
 }
 
-/// Makes a new segment that begins with these records, durable.
-fn begin(directory: &Path, number: u64, entries: &[Entry]) -> Result<Writer, JournalError> {
+/// Makes a new segment that begins with this record, durable.
+fn begin(directory: &Path, number: u64, checkpoint: Option<&Frame>) -> Result<Writer, JournalError> {
+    let checkpoint = checkpoint.map(Frame::bytes).unwrap_or_default();
     let file = replace(&path(directory, number), |file| {
         file.write_all(&MAGIC)?;
-        entries.iter().try_for_each(|entry| file.write_all(entry.frame.bytes()))
+        file.write_all(checkpoint)
     })?;
-    Ok(Writer { file, number })
+    let end = MAGIC.len().saturating_add(checkpoint.len()) as u64;
+    Ok(Writer { tail: Tail::new(file, end), number })
 }
 
 /// Reads a segment and cuts off its torn tail.
 fn resume(directory: &Path, number: u64, record_limit: u64) -> Result<(Writer, Vec<Vec<u8>>), JournalError> {
     let path = path(directory, number);
     let failed = |error| JournalError::io("read", &path)(error);
-    let mut file = File::options().read(true).write(true).open(&path).map_err(failed)?;
+    let file = File::options().read(true).write(true).open(&path).map_err(failed)?;
     let end = file.metadata().map_err(failed)?.len();
     let mut reader = BufReader::new(&file);
     let mut magic = Vec::new();
@@ -180,6 +184,7 @@ fn resume(directory: &Path, number: u64, record_limit: u64) -> Result<(Writer, V
     let tail = loop {
         match scanner.next().map_err(failed)? {
             Found::Record(record) => records.push(record),
+            Found::Checkpoint(record) => records = vec![record],
             other => break other,
         }
     };
@@ -190,14 +195,13 @@ fn resume(directory: &Path, number: u64, record_limit: u64) -> Result<(Writer, V
         _ if number > 1 && records.is_empty() => {
             return Err(JournalError::damaged(&path, offset, "its checkpoint is cut off"));
         }
-        Found::Torn => {
-            let cut = || file.set_len(offset).and_then(|()| file.sync_all());
-            cut().map_err(JournalError::io("cut the torn tail of", &path))?;
-        }
-        Found::End | Found::Record(_) => {}
+        _ => {}
     }
-    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    Ok((Writer { file, number }, records))
+    let mut tail = Tail::new(file, offset);
+    if offset < end {
+        tail.cut(offset).map_err(JournalError::io("cut the torn tail of", &path))?;
+    }
+    Ok((Writer { tail, number }, records))
 }
 
 /// Removes half-written files. Returns the segments' numbers, ascending.
@@ -217,12 +221,13 @@ fn clean(directory: &Path) -> Result<Vec<u64>, JournalError> {
     Ok(numbers)
 }
 
+/// Removes segments. One that is back after a crash of the machine is removed again: the newest counts.
 fn remove(directory: &Path, numbers: &[u64]) -> Result<(), JournalError> {
     for number in numbers {
         let path = path(directory, *number);
         fs::remove_file(&path).map_err(JournalError::io("remove", &path))?;
     }
-    sync_directory(directory).map_err(JournalError::io("sync", directory))
+    Ok(())
 }
 
 fn path(directory: &Path, number: u64) -> PathBuf {

@@ -21,9 +21,9 @@ use super::token::Token;
 use super::trust::{Thumbprint, Trust};
 
 /// More than any request for a certificate has, all of it together.
-pub const MAX_REQUEST_BYTES: usize = 32 * 1024;
+pub const MAX_REQUEST_BYTES: usize = 4 * 1024;
 
-/// Which request: the SHA-256 of the certificate request. Sent again, it is the same request.
+/// Which request: the SHA-256 of what it asks for. Sent again, it is the same request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(Thumbprint);
@@ -53,7 +53,10 @@ pub enum Warrant {
         proof: ByteArray<32>,
     },
     /// A certificate for the same name and key that holds still: the request's own signature shows it.
-    Renewal,
+    Renewal {
+        /// The number of that certificate, which tells one renewal from the next.
+        serial: ByteBuf,
+    },
 }
 
 /// From a site, which has no certificate yet or renews it.
@@ -69,7 +72,26 @@ pub struct EnrollRequest {
 impl EnrollRequest {
     /// Which request it is.
     pub fn id(&self) -> RequestId {
-        RequestId(Thumbprint::of(&self.csr))
+        // DER starts with 0x30 and tells its own length, so no two requests give the same bytes.
+        match &self.warrant {
+            Warrant::Token { .. } => RequestId(Thumbprint::of(&self.csr)),
+            Warrant::Renewal { serial } => {
+                RequestId(Thumbprint::of(&[&[1], self.csr.as_slice(), serial.as_slice()].concat()))
+            }
+        }
+    }
+
+    /// Refuses what nobody honest sends, before anything of it is read.
+    pub(crate) fn in_bounds(&self) -> Result<(), PkiError> {
+        let warrant = match &self.warrant {
+            Warrant::Token { claims, .. } => claims.len(),
+            Warrant::Renewal { serial } => serial.len(),
+        };
+        let got = self.csr.len().saturating_add(warrant);
+        if got > MAX_REQUEST_BYTES {
+            return Err(PkiError::TooLarge { what: "request", got, limit: MAX_REQUEST_BYTES });
+        }
+        Ok(())
     }
 }
 
@@ -287,5 +309,6 @@ impl Enrolling {
 /// A request that could not be made.
 pub fn renewal(identity: &Identity) -> Result<EnrollRequest, PkiError> {
     let csr = csr(identity.name(), identity.key())?;
-    Ok(EnrollRequest { warrant: Warrant::Renewal, csr: ByteBuf::from(csr) })
+    let serial = ByteBuf::from(identity.peer().serial.clone());
+    Ok(EnrollRequest { warrant: Warrant::Renewal { serial }, csr: ByteBuf::from(csr) })
 }

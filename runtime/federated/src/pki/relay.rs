@@ -9,12 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
+use veilflow_spec::Name;
 
 use super::certificate::{Peer, Request};
 use super::clock::seconds;
-use super::enrolment::{
-    Answer, EnrollReply, EnrollRequest, MAX_REQUEST_BYTES, PendingRequest, RequestId, Verdict, Warrant,
-};
+use super::enrolment::{Answer, EnrollReply, EnrollRequest, PendingRequest, RequestId, Verdict, Warrant};
 use super::error::{PkiError, malformed};
 use super::files;
 use super::token::{Claims, Nonce};
@@ -50,6 +49,8 @@ struct Kept {
 struct Entry {
     request: EnrollRequest,
     received_ms: u64,
+    /// Whose certificate it prolongs, where it does.
+    renews: Option<Name>,
     verdict: Option<Verdict>,
 }
 
@@ -91,15 +92,20 @@ impl Relay {
         if next.requests.values().filter(|entry| entry.verdict.is_none()).count() >= MAX_PENDING {
             return Err(PkiError::Full { limit: MAX_PENDING });
         }
-        if let Some(claims) = claims {
+        if let Some(claims) = &claims {
             let nonce = Nonce::new(claims.nonce);
             match next.used_by(&nonce) {
-                Some(other) if other != id => return Err(PkiError::TokenUsed { name: claims.name }),
+                Some(other) if other != id => return Err(PkiError::TokenUsed { name: claims.name.clone() }),
                 Some(_) => {}
                 None => next.tokens.push((nonce, id, seconds(claims.not_after))),
             }
         }
-        next.requests.insert(id, Entry { request, received_ms: milliseconds(now), verdict: None });
+        // One renewal of each waits: nobody fills the desk for the others.
+        let renews = claims.is_none().then(|| peer.map(|peer| peer.name.clone())).flatten();
+        next.requests
+            .retain(|_, entry| entry.verdict.is_some() || entry.renews.is_none() || entry.renews != renews);
+        let received_ms = milliseconds(now);
+        next.requests.insert(id, Entry { request, received_ms, renews, verdict: None });
         self.keep(&mut kept, next)?;
         Ok(id)
     }
@@ -171,14 +177,7 @@ impl Relay {
         request: &EnrollRequest,
         now: SystemTime,
     ) -> Result<Option<Claims>, PkiError> {
-        let claims = match &request.warrant {
-            Warrant::Token { claims, .. } => claims.len(),
-            Warrant::Renewal => 0,
-        };
-        let got = request.csr.len().saturating_add(claims);
-        if got > MAX_REQUEST_BYTES {
-            return Err(PkiError::TooLarge { what: "request", got, limit: MAX_REQUEST_BYTES });
-        }
+        request.in_bounds()?;
         match &request.warrant {
             Warrant::Token { claims, .. } => {
                 let claims = Claims::verify(claims, &self.trust, now)?;
@@ -189,7 +188,7 @@ impl Relay {
                 }
                 Ok(Some(claims))
             }
-            Warrant::Renewal => {
+            Warrant::Renewal { .. } => {
                 let asked = Request::from_der(&request.csr)?;
                 if peer.is_none_or(|peer| peer.name != asked.name) {
                     return Err(PkiError::NotItself { name: asked.name });

@@ -52,7 +52,7 @@ pub(crate) fn party(role: &str, name: &str) -> Party {
 }
 
 pub(crate) fn enroll_request() -> EnrollRequest {
-    EnrollRequest { warrant: Warrant::Renewal, csr: ByteBuf::from([1, 2, 3]) }
+    EnrollRequest { warrant: Warrant::Renewal { serial: ByteBuf::new() }, csr: ByteBuf::from([1, 2, 3]) }
 }
 
 pub(crate) fn publication() -> Publication {

@@ -74,7 +74,7 @@ fn two_stories(
         for (name, client) in clients {
             let answer = client.unmask(&message).map_err(|e| e.code())?;
             let position = next.roster.share_position(&victim, &name).unwrap();
-            let found = |share: &RevealedShare| (position, share.opening().share().clone());
+            let found = |share: &RevealedShare| (position, share.share());
             seeds.extend(answer.seeds.get(&victim).map(found));
             keys.extend(answer.masking_keys.get(&victim).map(found));
         }

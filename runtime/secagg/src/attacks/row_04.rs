@@ -54,8 +54,8 @@ fn row_04_attack_with_a_roster_full_of_colluders() {
             // They break the rules: both shares that they hold.
             let position = server.roster.share_position("site 0", name).unwrap();
             let (_, held) = colluder.held.iter(&colluder.roster).find(|(of, _)| *of == "site 0").unwrap();
-            seeds.push((position, held.seed.share().clone()));
-            keys.push((position, held.masking_key.share().clone()));
+            seeds.push((position, held.seed.reveal().share()));
+            keys.push((position, held.masking_key.reveal().share()));
         }
         Ok(weight_in(&server, "site 0", &vectors[0], Some(&seeds), &keys))
     }

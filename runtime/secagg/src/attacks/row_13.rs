@@ -1,33 +1,45 @@
 //! Row 13: corrupted shares and ciphertexts, blame put on the innocent.
 
+use std::num::NonZeroUsize;
+
 use super::world::{Masked, World};
 use crate::{
     defences::{Defence, without},
     *,
 };
 
-/// A member gives a wrong share, so that the owner of the secret is blamed.
+/// A member gives a wrong share, so that the owner of the secret is blamed, whether the server takes the answers one by
+/// one or together.
 #[test]
 fn row_13_attack_on_the_name_of_another() {
-    fn attack() -> Error {
+    fn attack(together: bool) -> Error {
         let mut world = World::curious(3, 3);
         let Masked { server, survivors, clients, .. } = world.masked().unwrap();
         let clients = world.names.iter().cloned().zip(clients).collect();
         let (mut server, clients, signatures) = world.confirm(server, &survivors, clients).unwrap();
-        for (site, (name, client)) in clients.into_iter().enumerate() {
+        let answer = |(name, client): (String, UnmaskClient)| {
             let mut answer = client.unmask(&signatures).unwrap();
-            if site == 0 {
+            if name == "site 0" {
                 let other = answer.seeds["site 0"].clone();
                 answer.seeds.insert("site 1".into(), other);
             }
-            if let Err(error) = server.receive(&name, answer) {
-                return error;
-            }
-        }
-        server.aggregate().unwrap_err()
+            (name, answer)
+        };
+        let answers: Vec<(String, UnmaskMessage)> = clients.into_iter().map(answer).collect();
+        let refused = if together {
+            server.receive_all(answers, NonZeroUsize::MIN).into_iter().next()
+        } else {
+            let receive =
+                |(name, answer): (String, _)| server.receive(&name, answer).err().map(|e| (name, e));
+            answers.into_iter().find_map(receive)
+        };
+        refused.map_or_else(|| server.aggregate().unwrap_err(), |(_, error)| error)
     }
-    assert_eq!(without(Defence::Openings, attack).culprits(), ["site 1"], "the innocent");
-    assert_eq!(attack().culprits(), ["site 0"]);
+    for together in [false, true] {
+        let blamed = without(Defence::Openings, || attack(together));
+        assert_eq!(blamed.culprits(), ["site 1"], "the innocent");
+        assert_eq!(attack(together).culprits(), ["site 0"]);
+    }
 }
 
 /// A sharer commits to another share than it seals, so that whoever gives it in round 4 is blamed.

@@ -255,7 +255,7 @@ impl Answers {
                 ShareKind::MaskingKey => &answer.masking_keys,
             };
             let position = self.server.roster.share_position(of, holder)?;
-            Some((position, shares.get(of)?.opening().share().clone()))
+            Some((position, shares.get(of)?.share()))
         };
         self.messages.iter().filter_map(found).collect()
     }

@@ -47,7 +47,7 @@ impl<I: Instruments> Run<'_, I> {
             ledger.server(stage, || AdvertiseKeysServer::new(session, plan, cast.names.iter().cloned()))?;
         let mut server = server.with_identities(std::sync::Arc::clone(&cast.trusted));
         let invited = (0..plan.clients()).map(|number| (number, ())).collect();
-        let clients = self.round(
+        let clients = self.gather(
             stage,
             invited,
             |number, ()| {
@@ -56,36 +56,32 @@ impl<I: Instruments> Run<'_, I> {
                     ledger.client(stage, || client.advertise_keys(session, &mut journal))?;
                 Ok(((client, journal), message))
             },
-            |from, message| server.receive(from, message),
+            |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
 
         let stage = self.enter(Stage::FreezeRoster)?;
         let (mut server, roster) = ledger.server(stage, || server.freeze())?;
-        let clients = self.staying(clients, stage);
-        ledger.broadcast(stage, &roster, clients.len());
-        let clients = self.round(
+        let clients = self.gather(
             stage,
-            clients,
+            self.told(stage, clients, &roster),
             |_, (client, journal)| {
                 let (client, message) = ledger.client(stage, || client.freeze_roster(&roster))?;
                 Ok(((client, journal), message))
             },
-            |from, message| server.receive(from, message),
+            |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(roster);
 
         let stage = self.enter(Stage::ShareKeys)?;
         let (mut server, roster) = ledger.server(stage, || server.reveal())?;
-        let clients = self.staying(clients, stage);
-        ledger.broadcast(stage, &roster, clients.len());
-        let clients = self.round(
+        let clients = self.gather(
             stage,
-            clients,
+            self.told(stage, clients, &roster),
             |_, (client, journal)| {
                 let (client, message) = ledger.client(stage, || client.share_keys(&roster))?;
                 Ok(((client, journal), message))
             },
-            |from, message| server.receive(from, message),
+            |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(roster);
         let (mut server, shares) = ledger.server(stage, || server.deliver())?;
@@ -114,7 +110,7 @@ impl<I: Instruments> Run<'_, I> {
                 })?;
                 Ok(((client, journal), message))
             },
-            |from, message| server.receive(from, message),
+            |from, message| ledger.server(stage, || server.receive(from, message)),
         )?;
         drop(shares);
 
@@ -122,29 +118,26 @@ impl<I: Instruments> Run<'_, I> {
         let (mut server, survivors) = ledger.server(stage, || server.announce(model))?;
         let server_cost = server.next.cost();
         let dropped = server.next.dropped().count();
-        let clients = self.staying(clients, stage);
-        ledger.broadcast(stage, &survivors, clients.len());
-        let clients = self.round(
+        let clients = self.gather(
             stage,
-            clients,
+            self.told(stage, clients, &survivors),
             |_, (client, mut journal)| {
                 ledger.client(stage, || client.check_consistency(&survivors, &mut journal))
             },
-            |from, message| server.receive(from, message),
+            |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(survivors);
 
         let stage = self.enter(Stage::Unmask)?;
+        let threads = self.simulation.threads;
         let (mut server, signatures) = ledger.server(stage, || server.forward())?;
-        let clients = self.staying(clients, stage);
-        ledger.broadcast(stage, &signatures, clients.len());
-        self.round(
+        self.gather(
             stage,
-            clients,
+            self.told(stage, clients, &signatures),
             |_, client| Ok(((), ledger.client(stage, || client.unmask(&signatures))?)),
-            |from, message| server.receive(from, message),
+            |messages| ledger.server_alone(stage, || server.receive_all(messages, threads)),
         )?;
-        let aggregate = ledger.server_alone(stage, || server.aggregate_with(self.simulation.threads))?;
+        let aggregate = ledger.server_alone(stage, || server.aggregate_with(threads))?;
         self.sampler.sample(ledger.instruments)?;
 
         let plain = plain.into_inner().unwrap_or_else(PoisonError::into_inner).decode()?;
@@ -174,8 +167,33 @@ impl<I: Instruments> Run<'_, I> {
         clients.into_iter().filter(|(number, _)| self.cast.takes_part(*number, stage)).collect()
     }
 
-    /// Every client takes its step, in as many threads as were asked for, and the server takes each message as it
-    /// comes, so that few exist at a time.
+    /// Those who are still there, and are sent this.
+    fn told<S, M: Serialize>(&self, stage: Stage, clients: Numbered<S>, message: &M) -> Numbered<S> {
+        let clients = self.staying(clients, stage);
+        self.ledger.broadcast(stage, message, clients.len());
+        clients
+    }
+
+    /// Every client takes its step, and the server takes all messages together. None is refused.
+    fn gather<S: Send, T: Send, M: Serialize + Send>(
+        &self,
+        stage: Stage,
+        clients: Numbered<S>,
+        step: impl Fn(usize, S) -> Result<(T, M), Error> + Sync,
+        receive_all: impl FnOnce(Vec<(String, M)>) -> Vec<(String, Error)>,
+    ) -> Result<Numbered<T>, Error> {
+        let mut messages = Vec::with_capacity(clients.len());
+        let clients = self.round(stage, clients, step, |from, message| {
+            messages.push((from.to_owned(), message));
+            Ok(())
+        })?;
+        match receive_all(messages).into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(clients),
+        }
+    }
+
+    /// Every client takes its step, in as many threads as were asked for, and its message is received as it comes.
     fn round<S: Send, T: Send, M: Serialize>(
         &self,
         stage: Stage,
@@ -188,7 +206,7 @@ impl<I: Instruments> Run<'_, I> {
             let (state, message) = step(number, state)?;
             self.ledger.uploaded(stage, number, &message);
             let mut receive = locked(&receive);
-            self.ledger.server(stage, || (*receive)(self.cast.name(number), message))?;
+            (*receive)(self.cast.name(number), message)?;
             Ok((number, state))
         };
         let threads = self.simulation.threads.get();

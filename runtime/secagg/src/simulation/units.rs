@@ -159,7 +159,7 @@ impl Sampler {
         })?;
         let public = self.identity.public();
         let signature_check = time(8, &mut || {
-            let holds = public.verifies(&self.statement, &self.signature);
+            let holds = public.verifies(&self.statement.hash(), &self.signature);
             if black_box(holds) { Ok(()) } else { Err(Error::Internal { operation: "signature unit" }) }
         })?;
         let addition = self.addition(instruments);

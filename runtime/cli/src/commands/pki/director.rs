@@ -63,8 +63,8 @@ impl Director {
         let config = tls::client_config(identity)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(PkiCommandError::Threads)?;
-        let dialled = dial(url, &Dialing::Mutual(config), &Limits::default());
-        let connection = runtime.block_on(dialled).map_err(PkiCommandError::Wire)?;
+        let (dialing, limits) = (Dialing::Mutual(config), Limits::default());
+        let connection = runtime.block_on(dial(url, &dialing, &limits)).map_err(PkiCommandError::Wire)?;
         Ok(Self { runtime, connection })
     }
 

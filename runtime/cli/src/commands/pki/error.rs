@@ -1,7 +1,5 @@
 //! What `pki` can fail with, beside the identities themselves.
 
-use std::path::PathBuf;
-
 use veilflow_federated::pki::PolicyError;
 use veilflow_federated::wire::WireError;
 
@@ -26,10 +24,10 @@ pub(crate) enum PkiCommandError {
         "a renewal waits for the administrator: run the same command again when `pki sign` has answered it"
     )]
     Waiting,
+    /// A renewal by nobody.
+    #[error("say where the new certificate comes from: --certificate FILE, or --director URL to ask for it")]
+    RenewHow,
     /// The administrator said no.
     #[error("the administrator refused: {0}")]
     Refused(String),
-    /// A file with a certificate or a request.
-    #[error("{}: {reason}", path.display())]
-    File { path: PathBuf, reason: String },
 }

@@ -9,7 +9,7 @@ use veilflow_federated::pki::{EnrollReply, Identity, Validity, Verdict, read_cer
 use veilflow_spec::Name;
 
 use super::director::Director;
-use super::{AuthorityArgs, PkiCommandError, YEAR, date, example};
+use super::{AuthorityArgs, PkiCommandError, YEAR, date};
 use crate::console::Console;
 use crate::error::CliError;
 
@@ -37,7 +37,7 @@ pub(super) struct RenewArgs {
     #[arg(long, value_name = "DIR")]
     identity: Option<PathBuf>,
     /// At the participant: puts this certificate into the identity
-    #[arg(long, value_name = "FILE", requires = "identity", conflicts_with = "director", required_unless_present_any = ["director", "name"])]
+    #[arg(long, value_name = "FILE", requires = "identity", conflicts_with = "director")]
     certificate: Option<PathBuf>,
     /// At the participant: asks for the renewal through this director
     #[arg(long, value_name = "URL", requires = "identity")]
@@ -88,7 +88,7 @@ fn at_participant(identity: &Identity, args: &RenewArgs) -> Result<Identity, Cli
                 EnrollReply::Pending => return Err(PkiCommandError::Waiting.into()),
             }
         }
-        (None, None) => return Ok(identity.clone()),
+        (None, None) => return Err(PkiCommandError::RenewHow.into()),
     };
     Ok(identity.install(&der)?)
 }

@@ -10,6 +10,17 @@ fn frame(record: &str) -> Frame {
     Frame::encode(&record).unwrap()
 }
 
+fn checkpoint(record: &str) -> Frame {
+    Frame::checkpoint(&record).unwrap()
+}
+
+/// What is in a file before the room for more.
+fn written(file: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(file).unwrap();
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    bytes
+}
+
 fn open(directory: &TempDir) -> (Segments, Vec<String>) {
     let Opened { segments, records } = Segments::open(directory.path(), LIMIT).unwrap();
     (segments, records.iter().map(|record| ciborium::from_reader(record.as_slice()).unwrap()).collect())
@@ -34,22 +45,29 @@ fn a_log_is_its_last_checkpoint_and_what_followed() {
     log.append(frame("a")).unwrap();
     log.append(frame("b")).unwrap();
     drop(log);
-    let (log, before) = open(&directory);
+    let (mut log, before) = open(&directory);
     assert_eq!(before, ["a", "b"]);
-    log.checkpoint(frame("C")).unwrap();
-    assert_eq!(names(&directory), ["00000000000000000002.log"]);
+    // In the same segment, and in one of its own.
+    log.append(checkpoint("C")).unwrap();
     log.append(frame("d")).unwrap();
-    drop(log);
+    assert_eq!(names(&directory), ["00000000000000000001.log"]);
     assert_eq!(records(&directory), ["C", "d"]);
+    log.segment_bytes = 0;
+    log.append(checkpoint("E")).unwrap();
+    log.append(frame("f")).unwrap();
+    assert_eq!(names(&directory), ["00000000000000000002.log"]);
+    drop(log);
+    assert_eq!(records(&directory), ["E", "f"]);
 }
 
 #[test]
 fn a_process_that_stopped_between_two_segments_goes_on_with_the_newer_one() {
     let directory = tempdir().unwrap();
-    let (log, _) = open(&directory);
+    let (mut log, _) = open(&directory);
+    log.segment_bytes = 0;
     log.append(frame("a")).unwrap();
     let older = fs::read(path(directory.path(), 1)).unwrap();
-    log.checkpoint(frame("B")).unwrap();
+    log.append(checkpoint("B")).unwrap();
     log.append(frame("c")).unwrap();
     drop(log);
     fs::write(path(directory.path(), 1), older).unwrap();
@@ -67,10 +85,13 @@ fn a_torn_tail_is_cut_and_the_rest_is_kept() {
     }
     drop(log);
     let file = path(directory.path(), 1);
-    let whole = fs::read(&file).unwrap();
+    let whole = written(&file);
     let (first, each) = (MAGIC.len(), frame("a").bytes().len());
-    for length in first..whole.len() {
-        fs::write(&file, &whole[..length]).unwrap();
+    // The file ends there, or has room for more.
+    for (length, room) in (first..whole.len()).flat_map(|length| [(length, 0), (length, 1000)]) {
+        let mut bytes = whole[..length].to_vec();
+        bytes.resize(length + room, 0);
+        fs::write(&file, bytes).unwrap();
         let (log, before) = open(&directory);
         assert_eq!(before, ["a", "b", "c"][..(length - first) / each]);
         log.append(frame("z")).unwrap();
@@ -83,12 +104,13 @@ fn a_torn_tail_is_cut_and_the_rest_is_kept() {
 #[test]
 fn damage_is_refused_and_left_as_it_is() {
     let directory = tempdir().unwrap();
-    let (log, _) = open(&directory);
-    log.checkpoint(frame("A")).unwrap();
+    let (mut log, _) = open(&directory);
+    log.segment_bytes = 0;
+    log.append(checkpoint("A")).unwrap();
     log.append(frame("b")).unwrap();
     drop(log);
     let file = path(directory.path(), 2);
-    let whole = fs::read(&file).unwrap();
+    let whole = written(&file);
     let refused = |bytes: &[u8]| {
         fs::write(&file, bytes).unwrap();
         let error = Segments::open(directory.path(), LIMIT).unwrap_err();
@@ -138,14 +160,15 @@ fn threads_that_write_at_the_same_time_lose_nothing() {
 #[test]
 fn a_checkpoint_among_other_writers_drops_nothing_that_came_later() {
     let directory = tempdir().unwrap();
-    let (log, _) = open(&directory);
+    let (mut log, _) = open(&directory);
+    log.segment_bytes = 200;
     thread::scope(|scope| {
         for thread in 0..4 {
             let log = &log;
             scope.spawn(move || {
                 for turn in 0..5 {
                     log.append(frame(&format!("{thread} before {turn}"))).unwrap();
-                    log.checkpoint(frame(&format!("{thread} at {turn}"))).unwrap();
+                    log.append(checkpoint(&format!("{thread} at {turn}"))).unwrap();
                 }
                 log.append(frame(&format!("{thread} after"))).unwrap();
             });
@@ -164,12 +187,13 @@ fn a_checkpoint_among_other_writers_drops_nothing_that_came_later() {
 #[test]
 fn after_a_write_that_failed_nothing_more_is_taken() {
     let directory = tempdir().unwrap();
-    let (log, _) = open(&directory);
+    let (mut log, _) = open(&directory);
+    log.segment_bytes = 0;
     log.append(frame("a")).unwrap();
     let file = path(directory.path(), 1);
     let bytes = fs::read(&file).unwrap();
     fs::remove_dir_all(directory.path()).unwrap();
-    let error = log.checkpoint(frame("B")).unwrap_err();
+    let error = log.append(checkpoint("B")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
     assert!(error.to_string().contains("00000000000000000002.log"), "{error}");
     fs::create_dir(directory.path()).unwrap();

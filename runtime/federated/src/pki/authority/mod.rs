@@ -480,10 +480,11 @@ impl Authority {
     }
 
     fn examine(&mut self, request: &EnrollRequest, now: SystemTime) -> Result<Examined, PkiError> {
+        request.in_bounds()?;
         let asked = Request::from_der(&request.csr)?;
         let thumbprint = Thumbprint::of(&asked.key.to_bytes());
         match &request.warrant {
-            Warrant::Renewal => {
+            Warrant::Renewal { .. } => {
                 let current = self.ledger.current(&asked.name, now);
                 let current = current.filter(|record| record.certificate.key == asked.key);
                 let current = current.ok_or_else(|| PkiError::UnknownName { name: asked.name.clone() })?;

@@ -1,5 +1,7 @@
 //! Row 13: corrupted shares and ciphertexts, and who is to blame.
 
+use std::num::NonZeroUsize;
+
 use veilflow_secagg::*;
 
 use super::{STAY, confirm, finish, four};
@@ -84,6 +86,55 @@ fn row_13_a_wrong_share_in_round_4_names_its_giver_and_spoils_nothing() {
         }
         assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
     }
+}
+
+/// Answers that came together are looked at one by one where what they rebuild is wrong, and only there: a share that is
+/// not needed spoils nothing.
+#[test]
+fn row_13_a_wrong_share_among_many_answers_names_its_giver_and_spoils_nothing() {
+    for (kind, of) in [("masking_keys", 1), ("seeds", 2), ("seeds", 0)] {
+        for (giver, is_needed) in [(0, true), (3, false)] {
+            let mut cohort = Cohort::of(4, 2);
+            let last = [Last::Unmasks, Last::SharesKeys, Last::Unmasks, Last::Unmasks];
+            let (mut server, clients, signatures) = cohort.checked(&last).unwrap();
+            let client = cohort.names[of].clone();
+            let answer = |(i, client_state): (usize, UnmaskClient)| {
+                let answer = client_state.unmask(&signatures).unwrap();
+                let wrong = || tamper(&answer, |v| flip(&mut v[kind][&client]));
+                (cohort.names[i].clone(), if i == giver { wrong() } else { answer })
+            };
+            let answers: Vec<_> = clients.into_iter().map(answer).collect();
+            let refused = server.receive_all(answers, NonZeroUsize::MIN);
+            let from = cohort.names[giver].clone();
+            let kind = if kind == "seeds" { ShareKind::Seed } else { ShareKind::MaskingKey };
+            let named = (from.clone(), Error::WrongOpening { from, client: client.clone(), kind });
+            assert_eq!(refused, if is_needed { vec![named] } else { vec![] });
+            assert_eq!(server.aggregate().unwrap(), cohort.plain(&last));
+        }
+    }
+}
+
+/// Signatures that came together are looked at together, and one that does not hold is found among them.
+#[test]
+fn row_13_one_that_signs_something_else_is_found_among_many() {
+    let mut cohort = Cohort::malicious(4, 0);
+    let (mut server, clients, roster) = cohort.frozen(&STAY).unwrap();
+    let (me, other) = (cohort.names[2].clone(), cohort.names[1].clone());
+    let mut messages: Vec<(String, ShareKeysMessage)> = clients
+        .into_iter()
+        .map(|(i, client)| (cohort.names[i].clone(), client.share_keys(&roster).unwrap().1))
+        .collect();
+    let honest = messages[2].1.clone();
+    messages[2].1 = tamper(&honest, |v| flip(&mut v["shares"][&other]["seed_commitment"]));
+    messages.push(("nobody".to_owned(), honest.clone()));
+    let refused = server.receive_all(messages);
+    let stage = Stage::ShareKeys;
+    let stranger = Error::UnknownSender { stage, name: "nobody".into() };
+    let bad = Error::BadSignature { stage, from: me.clone(), signer: me.clone() };
+    assert_eq!(refused, [("nobody".to_owned(), stranger), (me.clone(), bad)]);
+    assert_eq!(server.missing().collect::<Vec<_>>(), [me.as_str()]);
+    server.receive(&me, honest).unwrap();
+    server.deliver().unwrap();
 }
 
 /// A seed commitment that is not to the seed that was dealt: rebuilt, compared, and never silent.

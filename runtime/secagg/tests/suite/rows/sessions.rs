@@ -53,6 +53,9 @@ fn row_06_the_journal_is_written_before_the_message_exists() {
             self.0.borrow_mut().push((*input, *session));
             Err(io::ErrorKind::StorageFull.into())
         }
+        fn unfinished(&mut self) -> io::Result<u64> {
+            Ok(0)
+        }
         fn rounds(&mut self) -> io::Result<u64> {
             Ok(0)
         }

@@ -1,0 +1,225 @@
+//! `envoy`: a site's process, and how it gets its identity.
+
+mod enroll;
+mod roster;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use tokio::sync::mpsc;
+use veilflow_engine::EventKind;
+use veilflow_federated::Registry as Flows;
+use veilflow_federated::envoy::{Envoy, EnvoyConfig, Notice};
+use veilflow_spec::Signal;
+
+use super::federation::Ready;
+use crate::args::Shape;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::registry::Registry;
+use crate::settings::{self, Kind, Setting};
+use crate::{json, serving};
+
+/// The keys of an envoy's file that are flags too.
+const SETTINGS: [Setting; 14] = [
+    Setting { key: "name", kind: Kind::Text("NAME"), help: "This site's name, as its certificate has it" },
+    Setting { key: "director", kind: Kind::Text("URL"), help: "Where the director is" },
+    Setting { key: "identity", kind: Kind::Path("DIR"), help: "Folder with the site's key and certificate" },
+    Setting { key: "state", kind: Kind::Path("DIR"), help: "Folder for what must outlast the process" },
+    Setting {
+        key: "insecure-loopback",
+        kind: Kind::Switch,
+        help: "Talks without encryption, to a director on a loopback address only",
+    },
+    Setting {
+        key: "policy.allowed-flows",
+        kind: Kind::List("FLOWS"),
+        help: "The flows that this site runs, with commas between; * for all",
+    },
+    Setting {
+        key: "policy.allow-plain",
+        kind: Kind::Switch,
+        help: "Runs flows too in which the aggregator sees this site's own values",
+    },
+    Setting { key: "policy.min-cohort", kind: Kind::Number, help: "The fewest sites in a secure sum" },
+    Setting {
+        key: "policy.min-threshold",
+        kind: Kind::Number,
+        help: "The smallest threshold of a secure sum",
+    },
+    Setting {
+        key: "policy.min-security",
+        kind: Kind::Text("SETTING"),
+        help: "The weakest setting of a secure sum: malicious, malicious:0.1 or semi-honest",
+    },
+    Setting {
+        key: "policy.max-rounds",
+        kind: Kind::Number,
+        help: "The most rounds that this site masks inputs for",
+    },
+    Setting { key: "resources.cpus", kind: Kind::Number, help: "Processors for all its work" },
+    Setting { key: "resources.cpus-per-task", kind: Kind::Number, help: "Processors for each task" },
+    Setting {
+        key: "resources.device",
+        kind: Kind::Text("DEVICE"),
+        help: "What tasks compute on: cpu or cuda:0",
+    },
+];
+
+/// The grammar of `envoy`.
+pub(crate) fn command(binary: &str) -> Command {
+    let example = |text: &str| format!("Example:\n  {binary} envoy {text}");
+    let check = settings::arguments(Command::new("check"), &SETTINGS)
+        .arg(output())
+        .about("Reads a configuration and says what it means, or what is wrong with it")
+        .after_help(example("config check --config bengaluru.toml"));
+    Command::new("envoy")
+        .about("Runs a site's part of a federation")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            settings::arguments(Command::new("start"), &SETTINGS)
+                .arg(verbose())
+                .about("Dials the director and runs this site's tasks, until it is told to end")
+                .after_help(example("start --config bengaluru.toml")),
+        )
+        .subcommand(enroll::command(binary))
+        .subcommand(roster::command(binary))
+        .subcommand(
+            Command::new("config")
+                .about("Checks configurations")
+                .subcommand_required(true)
+                .arg_required_else_help(true)
+                .disable_help_subcommand(true)
+                .subcommand(check)
+                .after_help(example("config check --config bengaluru.toml")),
+        )
+        .after_help(example("start --config bengaluru.toml"))
+}
+
+pub(in crate::commands) fn output() -> Arg {
+    Arg::new("output")
+        .long("output")
+        .value_name("FORMAT")
+        .default_value("table")
+        .value_parser(clap::builder::EnumValueParser::<Shape>::new())
+        .help("How it is printed")
+}
+
+pub(in crate::commands) fn verbose() -> Arg {
+    Arg::new("verbose")
+        .long("verbose")
+        .short('v')
+        .action(ArgAction::SetTrue)
+        .help("Logs what happens inside tasks too")
+}
+
+pub(in crate::commands) fn shape(matches: &ArgMatches) -> Shape {
+    matches.get_one("output").copied().unwrap_or(Shape::Table)
+}
+
+pub(super) fn envoy(
+    registry: &Registry,
+    matches: &ArgMatches,
+    console: &mut Console,
+) -> Result<(), CliError> {
+    match matches.subcommand() {
+        Some(("start", matches)) => start(registry, matches, console),
+        Some(("enroll", matches)) => enroll::enroll(matches, console),
+        Some(("roster", matches)) => roster::roster(matches, console),
+        Some((_, matches)) => match matches.subcommand() {
+            Some((_, matches)) => check(registry, matches, console),
+            None => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
+
+/// The configuration, compared with the flows that are compiled in.
+fn config(flows: &Flows, matches: &ArgMatches) -> Result<EnvoyConfig, CliError> {
+    let file = settings::read(matches, &SETTINGS)?;
+    let config = EnvoyConfig::parse(&file.path, &file.text)?;
+    config.validate(flows)?;
+    settings::check_places(flows, &config.flows, &file.path)?;
+    Ok(config)
+}
+
+fn start(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
+    let flows = registry.deployed();
+    let config = config(&flows, matches)?;
+    let verbose = matches.get_flag("verbose");
+    let ready = Ready::line(&format!("{} at {}", config.name, config.director));
+    let log = console.log().clone();
+    let mut told = serving::Told::listen(&log);
+    // One place: who asks for more has been told already.
+    let (attached, mut first) = mpsc::channel(1);
+    let notices = log.clone();
+    let notice = move |notice: &Notice| {
+        if matches!(notice, Notice::Attached) {
+            let _ = attached.try_send(());
+        }
+        if verbose || !is_detail(notice) {
+            serving::log(&notices, notice);
+        }
+    };
+    let runtime = serving::runtime()?;
+    runtime.block_on(async {
+        let envoy = Envoy::start(config, flows, Arc::new(notice)).await?;
+        tokio::select! {
+            () = told.to_end() => {}
+            _ = first.recv() => {
+                console.print(&ready)?;
+                told.to_end().await;
+            }
+        }
+        envoy.shutdown();
+        envoy.wait().await;
+        Ok::<_, CliError>(())
+    })?;
+    // A step that does not look at its cancellation is not waited for.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// What happens inside tasks, many times a second.
+fn is_detail(notice: &Notice) -> bool {
+    match notice {
+        Notice::Event { event, .. } => {
+            !matches!(event.kind, EventKind::Signal { signal: Signal::Note(_) | Signal::Row(_), .. })
+        }
+        _ => false,
+    }
+}
+
+/// What `config check` says.
+#[derive(serde::Serialize)]
+struct Checked {
+    config: PathBuf,
+    name: String,
+    director: String,
+    flows: Vec<String>,
+}
+
+fn check(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
+    let flows = registry.deployed();
+    let config = config(&flows, matches)?;
+    let allowed = flows.flows().map(|flow| flow.name().to_owned());
+    let checked = Checked {
+        flows: allowed.filter(|flow| config.policy.allowed.contains(flow)).collect(),
+        config: config.path,
+        name: config.name.to_string(),
+        director: config.director,
+    };
+    console.print(&match shape(matches) {
+        Shape::Json => json::pretty(&checked)?,
+        Shape::Table => format!(
+            "{} is good: {} runs {} for {}\n",
+            checked.config.display(),
+            checked.name,
+            checked.flows.join(", "),
+            checked.director
+        ),
+    })
+}

@@ -1,0 +1,101 @@
+//! What a director tells its operator.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use veilflow_engine::remote::TaskKey;
+use veilflow_spec::Name;
+
+use crate::experiment::{ExperimentId, State};
+use crate::wire::LogLine;
+
+/// Takes the director's lines, on whatever thread they come up: it must not block.
+pub type Log = Arc<dyn Fn(Line) + Send + Sync>;
+
+/// A line of the director's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Line {
+    /// It takes connections.
+    Listening {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// A peer was turned away, or a connection ended badly.
+    Peer(LogLine),
+    /// An envoy is connected.
+    Online {
+        /// Who.
+        envoy: Name,
+        /// The flows that it offers.
+        flows: Vec<String>,
+    },
+    /// An envoy is no longer connected.
+    Offline {
+        /// Who.
+        envoy: Name,
+        /// Why.
+        why: String,
+    },
+    /// An experiment went on to a state.
+    Experiment {
+        /// Which.
+        id: ExperimentId,
+        /// The state.
+        state: State,
+        /// Why.
+        reason: String,
+    },
+    /// Something that an envoy sent was not used.
+    Ignored {
+        /// Who sent it.
+        envoy: Name,
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// Of which task, where it is about one.
+        task: Option<TaskKey>,
+        /// Why.
+        why: &'static str,
+    },
+    /// An operator has to look at this.
+    Problem(String),
+}
+
+impl Line {
+    /// A short name of the kind of line, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Line::Listening { .. } => "listening",
+            Line::Peer(line) => line.incident.code(),
+            Line::Online { .. } => "online",
+            Line::Offline { .. } => "offline",
+            Line::Experiment { .. } => "experiment",
+            Line::Ignored { .. } => "ignored",
+            Line::Problem(_) => "problem",
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Line::Listening { address } => write!(f, "listening on {address}"),
+            Line::Peer(line) => line.fmt(f),
+            Line::Online { envoy, flows } if flows.is_empty() => {
+                write!(f, "{envoy} is online and offers no flow")
+            }
+            Line::Online { envoy, flows } => write!(f, "{envoy} is online and offers {}", flows.join(", ")),
+            Line::Offline { envoy, why } => write!(f, "{envoy} is offline: {why}"),
+            Line::Experiment { id, state, reason } => write!(f, "experiment {id} is {state}: {reason}"),
+            Line::Ignored { envoy, experiment, task, why } => {
+                write!(f, "ignored from {envoy}, of experiment {experiment}")?;
+                if let Some(task) = task {
+                    write!(f, ", task {} {:?} (attempt {})", task.path, task.loops, task.attempt)?;
+                }
+                write!(f, ": {why}")
+            }
+            Line::Problem(text) => f.write_str(text),
+        }
+    }
+}

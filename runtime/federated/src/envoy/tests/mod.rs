@@ -1,0 +1,8 @@
+//! An envoy whose director is the test, and whose flow does what the test says.
+
+mod connection;
+mod drain;
+mod over_the_wire;
+mod policy;
+mod stage;
+mod tasks;
