@@ -79,6 +79,7 @@ pub enum FromEnvoy {
 
 /// To an envoy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "few are alive at once, and tasks are most of them")]
 pub enum ToEnvoy {
     /// First: it is registered.
     Welcome {

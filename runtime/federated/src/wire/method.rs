@@ -14,10 +14,6 @@ macro_rules! methods {
         }
 
         impl Method {
-            /// All of them.
-            #[cfg(test)]
-            pub(crate) const ALL: &[Method] = &[$(Method::$method),*];
-
             /// Its path in a request.
             pub(crate) fn path(self) -> &'static str {
                 match self {

@@ -19,7 +19,8 @@ impl<T> Incoming<T> {
         Self(Some(messages))
     }
 
-    /// The next message; none once the other end has said its last.
+    /// The next message; none once the other end has said its last. At a director none may also mean that the peer is
+    /// gone: HTTP/2 does not tell a call that was dropped from one that ended.
     ///
     /// # Errors
     /// [`WireError::Lost`] where the connection ended, [`WireError::Refused`] where the other end ended the call with a

