@@ -44,8 +44,10 @@ fn tests_below(folder: &Path, found: &mut BTreeSet<String>) {
             let text = fs::read_to_string(&path).unwrap();
             let lines: Vec<&str> = text.lines().map(str::trim).collect();
             // Those of a property test stand under the same attribute.
-            for pair in lines.windows(2).filter(|pair| pair[0] == "#[test]") {
-                let name = pair[1].strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+            let is_test = |line: &str| line == "#[test]" || line.starts_with("#[tokio::test");
+            for pair in lines.windows(2).filter(|pair| is_test(pair[0])) {
+                let name = pair[1].trim_start_matches("async ").strip_prefix("fn ");
+                let name = name.and_then(|rest| rest.split('(').next());
                 found.extend(name.map(str::to_owned));
             }
         }
@@ -76,14 +78,15 @@ fn the_table_names_tests_and_files_that_exist() {
 fn each_row_has_an_attack_and_each_attack_a_row() {
     let rows = table();
     let numbers: Vec<u32> = rows.iter().map(|row| row.number).collect();
-    assert_eq!(numbers, (1..=14).chain([16, 18]).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=18).collect::<Vec<_>>());
     let mut named = BTreeSet::new();
     for row in rows {
         let prefix = format!("row_{:02}_attack_", row.number);
         let attacks = row.tests.into_iter().filter(|test| test.contains("_attack_"));
         let attacks: Vec<String> = attacks.collect();
         assert!(attacks.iter().all(|attack| attack.starts_with(&prefix)), "{attacks:?}");
-        assert!(row.number == 16 || !attacks.is_empty(), "row {}", row.number);
+        // Those of the network are attacked by its own tests, whose names say what is done.
+        assert!((15..=17).contains(&row.number) || !attacks.is_empty(), "row {}", row.number);
         named.extend(attacks);
     }
     let written: BTreeSet<String> = tests().into_iter().filter(|test| test.contains("_attack_")).collect();
