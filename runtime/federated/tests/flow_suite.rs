@@ -94,7 +94,8 @@ impl Runtime for Federation {
         let registry = Registry::new().with(Arc::new(compiled));
         let folder = tempfile::tempdir().unwrap();
         let keys = pki::throwaway(&folder.path().join("keys"), &names).unwrap();
-        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let tokio =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let ran = tokio.block_on(async {
             let mut config = DirectorConfig::new(folder.path().join("director"), &keys.director);
             config.listen = ([127, 0, 0, 1], 0).into();
@@ -118,8 +119,8 @@ impl Runtime for Federation {
             let identity = Identity::load(&keys.client).unwrap();
             let runtime = FederatedRuntime::connect(&url, identity).await.unwrap();
             let runtime = runtime.participants(names.clone()).seed(seed).dropouts(dropouts);
-            let runtime = runtime
-                .observe(Arc::new(move |event: &Event| seen.lock().unwrap().push(event.kind.clone())));
+            let runtime =
+                runtime.observe(Arc::new(move |event: &Event| seen.lock().unwrap().push(event.kind.clone())));
             let runtime =
                 drop.into_iter().fold(runtime, |runtime, (name, step)| runtime.drop_out(name, step));
             let outcome = runtime.run(flow, params).await.map_err(|error| Failed {
