@@ -36,7 +36,7 @@ impl Told {
     }
 
     /// Returns when the part is to end.
-    pub(crate) async fn to_end(&mut self) {
+    pub(crate) async fn until_signalled(&mut self) {
         // Fails when nobody can tell any more, which is when this is gone too.
         let _ = self.told.wait_for(|told| *told).await;
     }

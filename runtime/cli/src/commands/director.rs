@@ -134,7 +134,7 @@ fn start(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
         let mut director = Director::start(config, flows, line).await?;
         console.print(&Ready::line(&format!("{scheme}://{}", director.address())))?;
         tokio::select! {
-            () = told.to_end() => {}
+            () = told.until_signalled() => {}
             ended = director.ended() => return Ok(ended?),
         }
         Ok::<_, CliError>(director.shutdown().await?)

@@ -32,7 +32,7 @@ pub enum Error {
         /// For how long it was tried.
         waited: Duration,
         /// The last error.
-        source: WireError,
+        source: Box<WireError>,
     },
     /// Nobody who is online has the flow.
     #[error(

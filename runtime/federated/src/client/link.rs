@@ -105,7 +105,11 @@ impl Retry<'_> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let waited = since.elapsed();
         if waited + self.wait > self.link.patience {
-            return Err(Error::Away { director: self.link.director.clone(), waited, source: error });
+            return Err(Error::Away {
+                director: self.link.director.clone(),
+                waited,
+                source: Box::new(error),
+            });
         }
         tokio::time::sleep(self.wait).await;
         self.wait = (self.wait * 2).min(LONGEST);

@@ -136,7 +136,7 @@ enum Way {
 /// What happened at a connection.
 enum Heard {
     Attached(Attached),
-    Said(ToEnvoy),
+    Said(Box<ToEnvoy>),
     Lost(Lost),
 }
 
@@ -147,7 +147,9 @@ impl Way {
                 Ok(attached) => Heard::Attached(attached),
                 Err(lost) => Heard::Lost(lost),
             },
-            Way::Greeting(line) | Way::Open(line) => line.next().await.map_or_else(Heard::Lost, Heard::Said),
+            Way::Greeting(line) | Way::Open(line) => {
+                line.next().await.map_or_else(Heard::Lost, |said| Heard::Said(Box::new(said)))
+            }
         }
     }
 }
@@ -209,9 +211,9 @@ impl Running {
                 let crossing = Arc::clone(&self.site.crossing);
                 Way::Greeting(Line::new(attached, hello, crossing, self.site.config.keepalive))
             }
-            (Way::Greeting(line), Heard::Said(message)) => self.greeted(line, message).await,
+            (Way::Greeting(line), Heard::Said(message)) => self.greeted(line, *message).await,
             (Way::Open(mut line), Heard::Said(message)) => {
-                self.said(&mut line, message).await;
+                self.said(&mut line, *message).await;
                 Way::Open(line)
             }
             (_, Heard::Lost(reason)) => self.redial(reason),

@@ -168,10 +168,10 @@ fn start(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
     runtime.block_on(async {
         let envoy = Envoy::start(config, flows, Arc::new(notice)).await?;
         tokio::select! {
-            () = told.to_end() => {}
+            () = told.until_signalled() => {}
             _ = first.recv() => {
                 console.print(&ready)?;
-                told.to_end().await;
+                told.until_signalled().await;
             }
         }
         envoy.shutdown();
