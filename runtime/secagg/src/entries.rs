@@ -16,7 +16,6 @@
 
 use std::fmt;
 
-use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_bytes::ByteBuf;
 
@@ -56,10 +55,9 @@ macro_rules! packed_word {
             }
 
             fn add(bytes: &[u8], sum: &mut [Self], bits: u32) {
-                let arch = Arch::new();
                 match bits {
-                    $($width => arch.dispatch(Add::<Self, $lanes, $group, $width> { bytes, sum }),)*
-                    _ => arch.dispatch(Add::<Self, $lanes, $group, $widest> { bytes, sum }),
+                    $($width => add::<Self, $lanes, $group, $width>(bytes, sum),)*
+                    _ => add::<Self, $lanes, $group, $widest>(bytes, sum),
                 }
             }
         }
@@ -127,24 +125,6 @@ fn pack<W: Word, const LANES: usize, const GROUP: usize, const BITS: usize>(
     bytes.extend(W::flatten(words.as_flattened()).iter().take(packed_bytes(rest.len(), BITS as u32)));
 }
 
-/// [`add`] with the widest vectors that the processor has.
-struct Add<'a, W, const LANES: usize, const GROUP: usize, const BITS: usize> {
-    bytes: &'a [u8],
-    sum: &'a mut [W],
-}
-
-impl<W: Word, const LANES: usize, const GROUP: usize, const BITS: usize> WithSimd
-    for Add<'_, W, LANES, GROUP, BITS>
-{
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        add::<W, LANES, GROUP, BITS>(self.bytes, self.sum);
-    }
-}
-
-#[inline(always)]
 fn add<W: Word, const LANES: usize, const GROUP: usize, const BITS: usize>(bytes: &[u8], sum: &mut [W]) {
     let blocks = in_blocks(sum.len());
     let (Some((sum, rest)), Some((bytes, tail))) =
@@ -217,11 +197,10 @@ fn add_block<W: Word, const LANES: usize, const GROUP: usize, const BITS: usize>
     words: &[[W::Bytes; LANES]; BITS],
 ) {
     let zeros = [W::Bytes::default(); LANES];
-    let at = |word: usize| words.get(word).unwrap_or(&zeros);
+    let at = |word: usize| words.get(word).copied().unwrap_or(zeros).map(W::from_le);
     for (i, totals) in sum.iter_mut().enumerate() {
         let (word, shift) = (i * BITS / W::BITS, i * BITS % W::BITS);
         for ((total, low), high) in totals.iter_mut().zip(at(word)).zip(at(word + 1)) {
-            let (low, high) = (W::from_le(*low), W::from_le(*high));
             let entry = (low >> shift | (high << 1) << (W::BITS - 1 - shift)) & (W::ONES >> (W::BITS - BITS));
             *total = total.plus(entry);
         }
