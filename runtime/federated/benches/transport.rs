@@ -4,6 +4,7 @@
 //! `cargo bench -p veilflow-federated --bench transport`
 #![allow(clippy::expect_used, reason = "a benchmark that cannot run says so and stops")]
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -111,8 +114,11 @@ impl Bench {
         let identity = Identity::load(&federation.director).expect("a director");
         let revocations = Revocations::none(identity.authority());
         let config = tls::server_config(&identity, true).expect("a configuration");
-        let bytes: Vec<u8> = (0..LARGE).map(|at| (at.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+        let mut bytes = vec![0; LARGE];
+        // No two chunks are equal: equal ones would cross once.
+        StdRng::seed_from_u64(1).fill_bytes(&mut bytes);
         let content = Content::new(&bytes, &hash_chunks(&bytes));
+        assert_eq!(content.chunks().iter().collect::<BTreeSet<_>>().len(), LARGE / CHUNK_BYTES);
         let model = Arc::new(Parcel::new(bytes));
         let echo = Echo { chunks: Chunks::new(Budget::default()), model, served: Mutex::default() };
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");

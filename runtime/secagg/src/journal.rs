@@ -109,9 +109,10 @@ impl InputJournal for MemoryJournal {
         let before = sessions.clone();
         if !sessions.contains(session) {
             sessions.push(*session);
+            // The same again is refused, and masks nothing.
+            self.unfinished = 0;
         }
         self.sessions.insert(*session);
-        self.unfinished = 0;
         Ok(before)
     }
 

@@ -22,6 +22,17 @@ pub enum Error {
     /// The director cannot be reached, or refused.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The director ends each connection and never answered.
+    #[error(
+        "the director {director} ends each connection before it answers: it does not accept this identity, or it is none \
+         ({source})"
+    )]
+    NotLetIn {
+        /// Its address.
+        director: String,
+        /// The last error.
+        source: Box<WireError>,
+    },
     /// The director was reached and then stayed away.
     #[error(
         "the director {director} has been away for {waited:.0?}: {source}. What was submitted goes on without its client"
@@ -98,6 +109,7 @@ impl Error {
             Error::InvalidFlow(_) => "invalid-flow",
             Error::Pki(error) => error.code(),
             Error::Wire(error) => error.code(),
+            Error::NotLetIn { .. } => "not-let-in",
             Error::Away { .. } => "director-away",
             Error::NobodyOffers { .. } => "nobody-offers",
             Error::Params { .. } => "params",

@@ -1,6 +1,7 @@
 //! One connection to the director, made again when it is lost.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -12,11 +13,17 @@ use crate::wire::{Connection, Dialing, Limits, WireError, dial};
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// How often in a row a director that never answered may end a connection: in TLS 1.3 it refuses a certificate only when the
+/// handshake is over for the client.
+const STRANGER: u32 = 3;
+
 pub(super) struct Link {
     director: String,
     dialing: Dialing,
     limits: Limits,
     connection: Mutex<Option<Connection>>,
+    /// Whether the director ever answered.
+    answered: AtomicBool,
     pub(super) patience: Duration,
 }
 
@@ -25,6 +32,7 @@ pub(super) struct Retry<'a> {
     link: &'a Link,
     wait: Duration,
     since: Option<Instant>,
+    tries: u32,
 }
 
 impl Link {
@@ -37,6 +45,7 @@ impl Link {
             dialing,
             limits,
             connection: Mutex::new(Some(connection)),
+            answered: AtomicBool::new(false),
             patience: Duration::from_secs(60),
         })
     }
@@ -46,7 +55,7 @@ impl Link {
     }
 
     pub(super) fn retry(&self) -> Retry<'_> {
-        Retry { link: self, wait: FIRST, since: None }
+        Retry { link: self, wait: FIRST, since: None, tries: 0 }
     }
 
     /// The connection, or a new one.
@@ -79,7 +88,10 @@ impl Link {
         loop {
             let connection = self.connection(&mut retry).await?;
             match call(connection).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    retry.worked();
+                    return Ok(answer);
+                }
                 Err(error) => retry.failed(error).await?,
             }
         }
@@ -91,17 +103,23 @@ impl Retry<'_> {
     pub(super) fn worked(&mut self) {
         self.wait = FIRST;
         self.since = None;
+        self.link.answered.store(true, Ordering::Relaxed);
     }
 
     /// Waits until it may be tried again, over another connection.
     ///
     /// # Errors
-    /// The error itself where trying again does not help, and [`Error::Away`] where it has not helped for too long.
+    /// The error itself where trying again does not help, [`Error::NotLetIn`] where the director never answered, and [`Error::Away`] where it has not helped for too long.
     pub(super) async fn failed(&mut self, error: WireError) -> Result<(), Error> {
         if !error.is_transient() {
             return Err(error.into());
         }
         *self.link.connection.lock().await = None;
+        self.tries += 1;
+        if !self.link.answered.load(Ordering::Relaxed) && self.tries >= STRANGER {
+            let director = self.link.director.clone();
+            return Err(Error::NotLetIn { director, source: Box::new(error) });
+        }
         let since = *self.since.get_or_insert_with(Instant::now);
         let waited = since.elapsed();
         if waited + self.wait > self.link.patience {

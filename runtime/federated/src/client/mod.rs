@@ -17,6 +17,7 @@ mod follow;
 mod link;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use veilflow_engine::Observer;
@@ -49,7 +50,11 @@ impl From<Identity> for Credentials {
 impl Credentials {
     fn dialing(&self) -> Result<Dialing, Error> {
         match self {
-            Self::Identity(identity) => Ok(Dialing::Mutual(tls::client_config(identity)?)),
+            Self::Identity(identity) => {
+                // What the director would refuse without a word.
+                identity.check(identity.role(), SystemTime::now())?;
+                Ok(Dialing::Mutual(tls::client_config(identity)?))
+            }
             Self::InsecureLoopback(name) => {
                 Ok(Dialing::InsecureLoopback(Some(Party { role: Role::Client, name: name.clone() })))
             }

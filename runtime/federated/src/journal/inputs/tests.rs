@@ -70,6 +70,7 @@ fn call(call: &Call, journal: &mut FileInputJournal, model: &mut MemoryJournal) 
         Call::Compact => journal.compact().unwrap(),
     }
     assert_eq!(journal.rounds().unwrap(), model.rounds().unwrap());
+    assert_eq!(journal.unfinished().unwrap(), model.unfinished().unwrap());
     assert_eq!(journal.cohorts().unwrap(), model.cohorts().unwrap());
     assert_eq!(journal.spent().unwrap(), model.spent().unwrap());
 }
