@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use veilflow_engine::RunError;
-use veilflow_spec::StepError;
+use veilflow_spec::{Cause, StepError};
 
 use crate::config::ConfigError;
 
@@ -237,6 +237,10 @@ impl CliError {
     /// What the user can do next, where the error does not say so itself.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
+            CliError::Client(error) if already_masked(error) => {
+                "these sites have masked the same inputs for an earlier experiment, and a second sum of them among others \
+                 could tell one: run with another --seed, or say `allow-remasking = true` in each site's [policy]."
+            }
             CliError::Client(error) => return error.experiment().map(|id| {
                 let id: String = id.to_string().chars().take(8).collect();
                 format!(
@@ -276,4 +280,12 @@ impl CliError {
         };
         Some(text.to_owned())
     }
+}
+
+/// Whether sites refused because they masked the same inputs before.
+fn already_masked(error: &veilflow_federated::client::Error) -> bool {
+    error
+        .missing()
+        .iter()
+        .any(|missing| matches!(&missing.cause, Cause::Failed { code, .. } if code == "input-already-masked"))
 }

@@ -104,7 +104,7 @@ impl Runtime for Federation {
             let mut envoys = Vec::new();
             for name in &names {
                 let text = format!(
-                    "name = '{name}'\ndirector = '{url}'\nidentity = '{}'\nstate = '{}'\n\
+                    "name = '{name}'\ndirector = '{url}'\nidentity = '{}'\nstate-dir = '{}'\n\
                      [policy]\nallowed-flows = ['*']\nallow-plain = true\n[roster]\nadditions = 'accept'\n",
                     keys.envoys[name].display(),
                     folder.path().join(name.as_str()).display()

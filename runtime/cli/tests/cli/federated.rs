@@ -147,7 +147,7 @@ fn a_flow_that_cannot_be_built_without_a_places_settings_is_told_so() {
 fn site(folder: &Path, lines: &str) -> String {
     let path = folder.join("site.toml");
     let text = format!(
-        "name = 'Bengaluru'\ndirector = 'https://director.example'\nidentity = 'identity'\nstate = 'state'\n{lines}\n"
+        "name = 'Bengaluru'\ndirector = 'https://director.example'\nidentity = 'identity'\nstate-dir = 'state'\n{lines}\n"
     );
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()

@@ -142,7 +142,7 @@ impl Federation {
         let config = self.path().join(format!("{name}.toml"));
         let allowed = self.settings.allowed.get(name).copied().unwrap_or("*");
         let text = format!(
-            "name = {name:?}\ndirector = \"https://{director}\"\nidentity = {identity:?}\nstate = {:?}\n\
+            "name = {name:?}\ndirector = \"https://{director}\"\nidentity = {identity:?}\nstate-dir = {:?}\n\
              [policy]\nallowed-flows = [{allowed:?}]\nallow-plain = true\n\
              [roster]\nadditions = \"accept\"\n{}",
             self.path().join(format!("{name}.state")),

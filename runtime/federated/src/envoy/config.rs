@@ -102,9 +102,10 @@ impl EnvoyConfig {
         })?;
         let insecure_loopback = keys.switch("insecure-loopback")?.unwrap_or(false);
         let identity = keys.path("identity")?;
-        let state = keys.path("state")?;
-        let state = state
-            .ok_or_else(|| keys.missing("state", "a folder of this envoy's own for what must outlast it"))?;
+        let state = keys.path("state-dir")?;
+        let state = state.ok_or_else(|| {
+            keys.missing("state-dir", "a folder of this envoy's own for what must outlast it")
+        })?;
         let policy = policy(keys.table("policy")?)?;
         let resources = resources(keys.table("resources")?)?;
         let mut roster = keys.table("roster")?;
@@ -215,6 +216,9 @@ fn sessions(keys: &mut Keys) -> Result<ClientPolicy, ConfigError> {
     if let Some(rounds) = keys.integer::<u64>("max-rounds")? {
         policy = policy.with_max_rounds(rounds);
     }
+    if let Some(sessions) = keys.integer::<u64>("max-unfinished")? {
+        policy = policy.with_max_unfinished(sessions);
+    }
     Ok(policy)
 }
 
@@ -248,7 +252,7 @@ mod tests {
         name = "Bengaluru"
         director = "https://director.example:50050"
         identity = "identity"
-        state = "/var/lib/veilflow"
+        state-dir = "/var/lib/veilflow"
 
         [policy]
         allowed-flows = ["secagg-mnist"]
@@ -305,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_is_the_safe_choice() {
-        let text = "name = 'a'\ndirector = 'https://d'\nidentity = 'i'\nstate = 's'\n[policy]\nallowed-flows = ['x']\n";
+        let text = "name = 'a'\ndirector = 'https://d'\nidentity = 'i'\nstate-dir = 's'\n[policy]\nallowed-flows = ['x']\n";
         let config = parse(text).unwrap();
         assert_eq!(config.policy.sessions, ClientPolicy::default());
         assert!(!config.policy.allow_plain && !config.insecure_loopback);
@@ -314,13 +318,13 @@ mod tests {
 
     #[test]
     fn each_mistake_is_an_error_that_names_its_key() {
-        let base = "name = 'a'\ndirector = 'https://d'\nidentity = 'i'\nstate = 's'\n";
+        let base = "name = 'a'\ndirector = 'https://d'\nidentity = 'i'\nstate-dir = 's'\n";
         let policy = format!("{base}[policy]\nallowed-flows = ['x']\n");
         let cases = [
             ("director = 'd'", "`name` is missing"),
             ("name = 'a,b'", "cannot be a participant's name"),
             ("name = 'a'", "`director` is missing"),
-            ("name = 'a'\ndirector = 'd'", "`state` is missing"),
+            ("name = 'a'\ndirector = 'd'", "`state-dir` is missing"),
             (base, "`policy.allowed-flows` is missing"),
             (&format!("{policy}min-cohrt = 3"), "`policy.min-cohrt`, did you mean `policy.min-cohort`?"),
             (&format!("{policy}min-security = 'none'"), "`policy.min-security`"),
@@ -340,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_does_not_belong_together_is_found_before_anything_starts() {
-        let base = "name = 'a'\ndirector = 'https://d'\nstate = 's'\n";
+        let base = "name = 'a'\ndirector = 'https://d'\nstate-dir = 's'\n";
         let cases = [
             (
                 "[policy]\nallowed-flows = []",

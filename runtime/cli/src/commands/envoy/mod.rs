@@ -22,11 +22,11 @@ use crate::settings::{self, Kind, Setting};
 use crate::{json, serving};
 
 /// The keys of an envoy's file that are flags too.
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 15] = [
     Setting { key: "name", kind: Kind::Text("NAME"), help: "This site's name, as its certificate has it" },
     Setting { key: "director", kind: Kind::Text("URL"), help: "Where the director is" },
     Setting { key: "identity", kind: Kind::Path("DIR"), help: "Folder with the site's key and certificate" },
-    Setting { key: "state", kind: Kind::Path("DIR"), help: "Folder for what must outlast the process" },
+    Setting { key: "state-dir", kind: Kind::Path("DIR"), help: "Folder for what must outlast the process" },
     Setting {
         key: "insecure-loopback",
         kind: Kind::Switch,
@@ -52,6 +52,11 @@ const SETTINGS: [Setting; 14] = [
         key: "policy.min-security",
         kind: Kind::Text("SETTING"),
         help: "The weakest setting of a secure sum: malicious, malicious:0.1 or semi-honest",
+    },
+    Setting {
+        key: "policy.max-unfinished",
+        kind: Kind::Number,
+        help: "The most sessions in a row that come to no masked input",
     },
     Setting {
         key: "policy.max-rounds",

@@ -98,11 +98,13 @@ pub(super) fn envoy_config(name: &Name, director: &str, identity: &Path, state: 
         ("name", name.as_str()),
         ("director", director),
         ("identity", &text(identity)),
-        ("state", &text(state)),
+        ("state-dir", &text(state)),
     ]);
     format!(
         "# Agrees to all that can be tried out. A site that protects something says more: see examples/federation.\n{keys}\n\
-         [policy]\nallowed-flows = [\"*\"]\nallow-plain = true\nmin-cohort = 2\nmin-security = \"semi-honest\"\n\n\
+         [policy]\nallowed-flows = [\"*\"]\nallow-plain = true\nmin-cohort = 2\nmin-security = \"semi-honest\"\n\
+         # The same experiment twice masks the same inputs twice, of which another cohort's sum could tell one.\n\
+         allow-remasking = true\n\n\
          [roster]\nadditions = \"accept\"\n"
     )
 }

@@ -19,7 +19,7 @@ use super::super::envoys::{EnvoyLimits, Envoys};
 use super::super::log::Line;
 use crate::deployed::{Deployed, Registry};
 use crate::experiment::{ExperimentId, State, Summary, Terms};
-use crate::journal::StateDir;
+use crate::journal::{JournalError, StateDir};
 use crate::pki::{Peer, Role};
 use crate::wire::messages::{Content, Follow, FromEnvoy, OfferedFlow, PROTOCOL, Submit, ToEnvoy, Told};
 use crate::wire::{Budget, Chunks, Outgoing, Refusal, WireError};
@@ -142,13 +142,23 @@ impl World {
         let chunks = Chunks::new(Budget::default());
         let limits = EnvoyLimits { grace, envoys: 1000 };
         let envoys = Envoys::new(chunks.clone(), limits, Arc::clone(&wake), Arc::clone(&log));
+        // Whoever let go of the director before last may still be putting it away, its lock among the rest.
+        let state = soon("the lock of the directory", async {
+            loop {
+                match StateDir::open(dir.path()) {
+                    Err(JournalError::Locked { .. }) => tokio::task::yield_now().await,
+                    opened => break opened,
+                }
+            }
+        });
+        let state = state.await.unwrap();
         let parts = Parts {
             registry: Registry::new().with(Arc::new(Sums("sums"))).with(Arc::new(Sums("others"))),
             places: BTreeMap::new(),
             slots,
             queue: 8,
             device: Device::Cpu,
-            state: StateDir::open(dir.path()).unwrap(),
+            state,
             envoys,
             wake,
             identities: Arc::new(|| Err(StepError::msg("nobody signs here"))),

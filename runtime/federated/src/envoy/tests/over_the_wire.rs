@@ -98,7 +98,7 @@ async fn next(stream: &mut Stream) -> FromEnvoy {
 fn config(folder: &TempDir, made: &Throwaway, director: &str, name: &str) -> EnvoyConfig {
     let identity = made.envoys["Bengaluru"].display();
     let text = format!(
-        "name = '{name}'\ndirector = '{director}'\nidentity = '{identity}'\nstate = 'state'\n\
+        "name = '{name}'\ndirector = '{director}'\nidentity = '{identity}'\nstate-dir = 'state'\n\
          [policy]\nallowed-flows = ['toy']\n[roster]\nadditions = 'accept'\n"
     );
     EnvoyConfig::parse(&folder.path().join("bengaluru.toml"), &text).unwrap()

@@ -46,7 +46,7 @@ pub(super) struct Stage {
 /// A site as it is written in a file, with what a test changes.
 pub(super) fn config(more: &str) -> EnvoyConfig {
     let text = format!(
-        "name = 'Bengaluru'\ndirector = 'http://127.0.0.1:1'\ninsecure-loopback = true\nstate = 'state'\n{more}"
+        "name = 'Bengaluru'\ndirector = 'http://127.0.0.1:1'\ninsecure-loopback = true\nstate-dir = 'state'\n{more}"
     );
     EnvoyConfig::parse(Path::new("site.toml"), &text).unwrap()
 }
