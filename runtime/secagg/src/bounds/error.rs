@@ -65,7 +65,7 @@ pub enum BoundsError {
     TooFewNeighbours {
         /// Neighbours asked for.
         got: usize,
-        /// What [`find`] gives.
+        /// What [`find`](super::find) gives.
         would_do: Neighbourhood,
     },
     /// A threshold outside what security and correctness leave.
