@@ -4,7 +4,7 @@
 //! # use veilflow_federated::{client::FederatedRuntime, pki::Identity};
 //! # use veilflow_spec::{Context, Flow};
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! # let flow = Flow::new("count", 1).start(|_: &mut (), n: u32, _: &Context| Ok(n)).end();
+//! # let flow: Flow<(), (), u32, u32> = Flow::new("count", 1).start(|_: &mut (), n: u32, _: &Context| Ok(n)).end();
 //! let identity = Identity::load("pki/alice".as_ref())?;
 //! let runtime = FederatedRuntime::connect("https://director.example:50050", identity).await?;
 //! let report = runtime.run(&flow, 10).await?;
