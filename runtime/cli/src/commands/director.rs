@@ -17,7 +17,7 @@ use crate::settings::{self, Kind, Setting};
 use crate::{json, serving};
 
 /// The keys of a director's file that are flags too.
-const SETTINGS: [Setting; 13] = [
+const SETTINGS: [Setting; 14] = [
     Setting {
         key: "listen",
         kind: Kind::Text("ADDRESS"),
@@ -44,6 +44,11 @@ const SETTINGS: [Setting; 13] = [
         key: "device",
         kind: Kind::Text("DEVICE"),
         help: "What the aggregators' steps compute on: cpu or cuda:0",
+    },
+    Setting {
+        key: "compression",
+        kind: Kind::Text("HOW"),
+        help: "How models are sent: none or zstd, which shows on the line how compressible they are [default: none]",
     },
     Setting {
         key: "limits.queue",

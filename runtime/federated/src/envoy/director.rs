@@ -12,7 +12,7 @@ use veilflow_spec::Name;
 use crate::pki::{Identity, Role};
 use crate::tls;
 use crate::wire::messages::Content;
-use crate::wire::{Connection, Dialing, Download, Limits, Party, WireError, dial};
+use crate::wire::{Compression, Connection, Dialing, Download, Limits, Party, WireError, dial};
 
 use super::error::EnvoyError;
 use super::line::{Attached, Link, Lost};
@@ -26,6 +26,8 @@ pub(super) struct Director {
     pub(super) name: Name,
     /// The identity's folder; none over plaintext on a loopback address.
     pub(super) identity: Option<PathBuf>,
+    /// How answers are sent.
+    pub(super) compression: Compression,
     pub(super) log: Arc<dyn SiteLog>,
 }
 
@@ -59,9 +61,10 @@ impl Link for Director {
         let director = self.clone();
         Box::pin(async move {
             let (url, lost) = (director.url.clone(), |error: WireError| error.to_string());
+            let limits = Limits { compression: director.compression, ..Limits::default() };
             let dialing = tokio::task::spawn_blocking(move || director.dialing()).await;
             let dialing = dialing.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-            let connection = dial(&url, &dialing, &Limits::default()).await.map_err(lost)?;
+            let connection = dial(&url, &dialing, &limits).await.map_err(lost)?;
             let (outgoing, incoming) = connection.attach().await.map_err(lost)?;
             Ok(Attached { outgoing, incoming: incoming.boxed(), contents: Arc::new(connection) })
         })

@@ -52,6 +52,7 @@ impl Envoy {
             url: config.director.clone(),
             name: config.name.clone(),
             identity: config.identity.clone().filter(|_| !config.insecure_loopback),
+            compression: config.compression,
             log: Arc::clone(&log),
         };
         let journal = FileInputJournal::open(&config.state.join("inputs"))?;

@@ -22,7 +22,7 @@ use crate::settings::{self, Kind, Setting};
 use crate::{json, serving};
 
 /// The keys of an envoy's file that are flags too.
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: [Setting; 16] = [
     Setting { key: "name", kind: Kind::Text("NAME"), help: "This site's name, as its certificate has it" },
     Setting { key: "director", kind: Kind::Text("URL"), help: "Where the director is" },
     Setting { key: "identity", kind: Kind::Path("DIR"), help: "Folder with the site's key and certificate" },
@@ -69,6 +69,11 @@ const SETTINGS: [Setting; 15] = [
         key: "resources.device",
         kind: Kind::Text("DEVICE"),
         help: "What tasks compute on: cpu or cuda:0",
+    },
+    Setting {
+        key: "connection.compression",
+        kind: Kind::Text("HOW"),
+        help: "How answers are sent: none or zstd, which shows on the line how compressible they are [default: none]",
     },
 ];
 
