@@ -72,9 +72,9 @@ impl Authority {
                 revoked.insert(peer.serial.clone(), entry);
             }
         }
-        let list = RevocationList::new(self.ledger.revocations_version, revoked).sign(&self.key)?;
+        let list = RevocationList::sign(&self.key, self.ledger.revocations_version, revoked)?;
         self.save(now)?;
-        files::replace(&self.dir.join(REVOCATIONS_FILE), &list)
+        files::replace(&self.dir.join(REVOCATIONS_FILE), list.to_bytes())
     }
 
     fn members(&self, now: SystemTime) -> Result<BTreeMap<Name, Member>, PkiError> {

@@ -24,7 +24,7 @@ use super::clock::{Validity, from_seconds, seconds};
 use super::enrolment::Granted;
 use super::error::{PkiError, malformed};
 use super::files;
-use super::identity::{self, REVOCATIONS_FILE};
+use super::identity;
 use super::key::{Key, Passphrase, SubjectKey};
 use super::role::Role;
 use super::token::Token;
@@ -150,15 +150,12 @@ impl Authority {
             key.save(&dir.join(identity::KEY), None)?;
             let der = self.make(order, key.public(), now)?;
             self.remember(der.clone(), order.hosts.clone())?;
-            made.push((order, dir, CertificateDer::from(der)));
+            made.push((dir, CertificateDer::from(der)));
         }
         self.save(now)?;
         let roster = self.publish(now)?;
-        for (order, dir, der) in made {
-            identity::write_public(dir, &der, &self.trust, &roster)?;
-            if order.role == Role::Director {
-                files::replace(&dir.join(REVOCATIONS_FILE), &self.revocations()?)?;
-            }
+        for (dir, der) in made {
+            identity::write_public(dir, &der, &self.trust, &roster, &self.revocations()?)?;
         }
         Ok(())
     }
@@ -241,6 +238,7 @@ impl Authority {
             certificate: ByteBuf::from(der),
             authority: ByteBuf::from(self.trust.certificate().to_vec()),
             roster: ByteBuf::from(roster.to_bytes()),
+            revocations: ByteBuf::from(self.revocations()?),
         })
     }
 

@@ -104,9 +104,11 @@ impl Authority {
         let asked = Request::from_der(&request.csr)?;
         let thumbprint = Thumbprint::of(&asked.key.to_bytes());
         match &request.warrant {
-            Warrant::Renewal { .. } => {
+            Warrant::Renewal { serial } => {
+                // Good as long as the certificate that it names, so that no director prolongs by sending it again.
+                let named = self.ledger.holds(&asked.name, serial, now);
                 let current = self.ledger.current(&asked.name, now);
-                let current = current.filter(|record| record.certificate.key == asked.key);
+                let current = current.filter(|record| named && record.certificate.key == asked.key);
                 let current = current.ok_or_else(|| PkiError::UnknownName { name: asked.name.clone() })?;
                 let role = current.certificate.peer.role;
                 let reviewed = Reviewed { name: asked.name, role, renewal: true, thumbprint };

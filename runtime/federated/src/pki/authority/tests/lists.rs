@@ -93,16 +93,20 @@ async fn an_open_connection_learns_of_its_revocation() {
     tokio::time::timeout(Duration::from_secs(10), waits).await.unwrap().unwrap();
 }
 
-#[test]
-fn a_list_that_an_administrator_puts_into_the_file_is_read() {
+#[tokio::test(start_paused = true)]
+async fn a_list_that_an_administrator_puts_into_the_file_is_read() {
     let mut place = Place::new();
     let serial = place.issue("Bengaluru", Role::Envoy, &[]).unwrap().peer().serial.clone();
     let path = place.path("list.cbor");
     let revocations = Revocations::open(&path, place.authority.trust()).unwrap();
-    assert!(!revocations.reload().unwrap());
+    let (tell, mut refused) = tokio::sync::mpsc::unbounded_channel();
+    let watched = revocations.clone();
+    tokio::spawn(async move { watched.watch(|error| tell.send(error.code()).unwrap()).await });
     place.authority.revoke(&"Bengaluru".into(), place.now).unwrap();
-    std::fs::write(&path, place.authority.revocations().unwrap()).unwrap();
-    assert!(revocations.reload().unwrap() && revocations.is_revoked(&serial));
+    let list = place.authority.revocations().unwrap();
+    std::fs::write(&path, &list).unwrap();
+    tokio::time::timeout(Duration::from_secs(60), revocations.until_revoked(&serial)).await.unwrap();
     std::fs::write(&path, b"nonsense").unwrap();
-    assert!(revocations.reload().is_err() && revocations.is_revoked(&serial));
+    assert_eq!(refused.recv().await, Some("malformed"));
+    assert!(revocations.is_revoked(&serial) && revocations.current().to_bytes() == list);
 }

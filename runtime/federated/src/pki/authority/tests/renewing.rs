@@ -41,3 +41,42 @@ fn a_certificate_is_renewed_with_the_same_key() {
     let request = EnrollRequest { warrant: Warrant::Renewal { serial: ByteBuf::new() }, csr: stranger };
     assert_eq!(code(place.authority.review(&request, place.now)), "unknown-name");
 }
+
+#[test]
+fn a_renewal_is_asked_for_in_time_and_not_over_and_over() {
+    let mut place = Place::new();
+    let day = DAY.0;
+    for (valid, before, left) in [
+        (30 * day, None, 10 * day),
+        (90 * day, Some(5 * day), 5 * day),
+        // Longer than the certificate is good for.
+        (60 * day, Some(90 * day), 40 * day),
+        (Duration::from_secs(60), None, Duration::from_secs(20)),
+    ] {
+        let name = format!("for {}", Validity(valid));
+        let order = Order { valid: Validity(valid), ..order(&name, Role::Envoy, &[]) };
+        let path = place.path(&name);
+        let peer = place.authority.issue(&order, &path, place.now).unwrap();
+        let renews = Identity::load(&path).unwrap().renews_at(before);
+        assert_eq!(peer.not_after.duration_since(renews).unwrap(), left, "{name}");
+    }
+}
+
+#[test]
+fn a_request_is_good_as_long_as_the_certificate_that_it_names() {
+    let mut place = Place::new();
+    let identity = place.issue("Bengaluru", Role::Envoy, &[]).unwrap();
+    let request = enrolment::renewal(&identity).unwrap();
+    place.now += DAY.0 * 3 / 4;
+    let renewed = identity.install(&place.sign(&request).unwrap().certificate).unwrap();
+    // A director that kept it cannot prolong the certificate for ever.
+    place.now += DAY.0 / 2;
+    assert_eq!(code(place.authority.review(&request, place.now)), "unknown-name");
+    let next = enrolment::renewal(&renewed).unwrap();
+    assert!(place.authority.review(&next, place.now).unwrap().renewal);
+    // Nor does it go by another's.
+    let other = place.issue("Portland", Role::Envoy, &[]).unwrap();
+    let warrant = Warrant::Renewal { serial: ByteBuf::from(other.peer().serial.clone()) };
+    let mixed = EnrollRequest { warrant, csr: next.csr };
+    assert_eq!(code(place.authority.review(&mixed, place.now)), "unknown-name");
+}
