@@ -136,7 +136,8 @@ impl Bench {
 
     async fn dial(&self, identity: &std::path::Path) -> Connection {
         let identity = Identity::load(identity).expect("an identity");
-        let security = Dialing::Mutual(tls::client_config(&identity).expect("a configuration"));
+        let security =
+            Dialing::with(&identity, Revocations::none(identity.authority())).expect("a configuration");
         let url = format!("https://127.0.0.1:{}", self.address.port());
         dial(&url, &security, &Limits::default()).await.expect("a connection")
     }

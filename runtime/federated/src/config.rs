@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use toml::{Table, Value};
+
+use crate::units::Span;
 
 /// What is wrong with a configuration file.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +204,17 @@ impl Keys {
     pub fn number(&mut self, key: &str) -> Result<Option<f64>, ConfigError> {
         let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|n| n as f64));
         self.typed(key, "a number", number)
+    }
+
+    /// A time, such as `30s`: more than none.
+    ///
+    /// # Errors
+    /// A text that is no time, or none at all.
+    pub fn time(&mut self, key: &str) -> Result<Option<Duration>, ConfigError> {
+        match self.parsed(key)? {
+            Some(Span(Duration::ZERO)) => Err(self.bad(key, "that is no time: write 1s or more")),
+            span => Ok(span.map(|Span(time)| time)),
+        }
     }
 
     /// True or false.

@@ -46,7 +46,12 @@ fn decode_as_everything(bytes: &[u8]) {
 
 fn hello() -> FromEnvoy {
     let flow = OfferedFlow { name: "fedavg".to_owned(), version: 1, fingerprint: Some([7; 32].into()) };
-    FromEnvoy::Hello { protocol: PROTOCOL, incarnation: [9; 16], flows: vec![flow; 3], roster: 12 }
+    FromEnvoy::Hello {
+        protocol: PROTOCOL,
+        incarnation: [9; 16],
+        flows: vec![flow; 3],
+        lists: Lists { roster: 12, revocations: 3 },
+    }
 }
 
 /// CBOR's heads, with arguments of any size: nearer to messages than random bytes are.

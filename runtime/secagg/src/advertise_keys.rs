@@ -21,7 +21,7 @@ use crate::{
     freeze_roster::{FreezeRosterClient, FreezeRosterServer, Randomness},
     identity::{Identities, Identity, IdentityKey, Signature},
     journal::{self, InputJournal},
-    keys::{EncodedKey, PrivateKey},
+    keys::{AdvertisedKey, PrivateKey},
     plan::Plan,
     policy::ClientPolicy,
     redacted::redacted_debug,
@@ -130,16 +130,20 @@ impl Client {
         let randomness = Randomness::generate()?;
         let commitment = randomness.commitment(&session, &self.name);
         let plan = self.plan.digest();
-        let (sealing_key, masking_key) = (sealing.encoded_public_key()?, masking.encoded_public_key()?);
+        let ((sealing_sent, sealing_key), (masking_sent, masking_key)) =
+            (sealing.advertised()?, masking.advertised()?);
         let statement = keys_statement(&session, &plan, &self.name, &sealing_key, &masking_key, &commitment);
+        let (commitment, signature) =
+            (ByteArray::new(commitment), identity.map(|identity| identity.sign(&statement)));
         let message = AdvertiseKeysMessage {
             session,
             plan: ByteArray::new(plan),
-            sealing_key,
-            masking_key,
-            commitment: ByteArray::new(commitment),
-            signature: identity.map(|identity| identity.sign(&statement)),
+            sealing_key: sealing_sent,
+            masking_key: masking_sent,
+            commitment,
+            signature,
         };
+        let own = RosterEntry { name: self.name.clone(), sealing_key, masking_key, commitment, signature };
         let site = Site {
             name: self.name.clone(),
             session,
@@ -149,8 +153,7 @@ impl Client {
             identity: identity.cloned(),
             fixed,
         };
-        let advertised = message.clone();
-        Ok((FreezeRosterClient { site, sealing, masking, randomness, advertised }, message))
+        Ok((FreezeRosterClient { site, sealing, masking, randomness, own }, message))
     }
 }
 
@@ -159,8 +162,8 @@ impl Client {
 pub struct AdvertiseKeysMessage {
     pub(crate) session: Session,
     pub(crate) plan: ByteArray<32>,
-    pub(crate) sealing_key: EncodedKey,
-    pub(crate) masking_key: EncodedKey,
+    pub(crate) sealing_key: AdvertisedKey,
+    pub(crate) masking_key: AdvertisedKey,
     /// H(r), of the random value that the client reveals once the roster is frozen.
     pub(crate) commitment: ByteArray<32>,
     pub(crate) signature: Option<Signature>,
@@ -172,7 +175,7 @@ pub struct AdvertiseKeysServer {
     plan: Plan,
     invited: BTreeSet<String>,
     trusted: Option<Arc<Identities>>,
-    received: BTreeMap<String, AdvertiseKeysMessage>,
+    received: BTreeMap<String, RosterEntry>,
 }
 
 impl AdvertiseKeysServer {
@@ -213,16 +216,18 @@ impl AdvertiseKeysServer {
         let check = |from: &str, message: AdvertiseKeysMessage| {
             session.check(from, &message.session)?;
             check_plan(from, plan, &message.plan)?;
-            message.sealing_key.decode(from, from)?;
-            message.masking_key.decode(from, from)?;
+            let AdvertiseKeysMessage { plan: sent_plan, commitment, signature, .. } = message;
+            let (sealing_key, masking_key) =
+                (message.sealing_key.encoded(from)?, message.masking_key.encoded(from)?);
             let signed = pinned(plan, trusted)?.map(|trusted| {
-                let (sealing, masking) = (&message.sealing_key, &message.masking_key);
                 let statement =
-                    keys_statement(session, &message.plan, from, sealing, masking, &message.commitment);
-                let (digest, signature) = (statement.hash(), message.signature);
+                    keys_statement(session, &sent_plan, from, &sealing_key, &masking_key, &commitment);
+                let digest = statement.hash();
                 Ok::<_, Error>(Signed { key: known(trusted, from, from)?, digest, signature })
             });
-            Ok((message, signed.transpose()?))
+            let name = from.to_owned();
+            let entry = RosterEntry { name, sealing_key, masking_key, commitment, signature };
+            Ok((entry, signed.transpose()?))
         };
         take_all(STAGE, received, messages, |from| invited.contains(from), check)
     }
@@ -245,17 +250,10 @@ impl AdvertiseKeysServer {
     pub fn freeze(self) -> Result<(FreezeRosterServer, RosterMessage), Error> {
         let absent = missing(self.invited.iter(), &self.received).into_iter();
         check_size(STAGE, self.received.len(), self.plan.threshold(), self.plan.min_cohort(), absent)?;
-        let members = self.received.iter().map(|(name, message)| RosterEntry {
-            name: name.clone(),
-            sealing_key: message.sealing_key,
-            masking_key: message.masking_key,
-            commitment: message.commitment,
-            signature: message.signature,
-        });
         let message = RosterMessage {
             session: self.session,
             plan: ByteArray::new(self.plan.digest()),
-            members: Arc::new(members.collect()),
+            members: Arc::new(self.received.into_values().collect()),
         };
         let roster =
             Roster::of_verified(&message, &self.session, &self.plan, pinned(&self.plan, &self.trusted)?)?;

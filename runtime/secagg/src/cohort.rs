@@ -38,10 +38,12 @@ impl Site {
     }
 
     /// Adversaries are a part of the enrolled, and a server can put all of them into a small roster: this site counts
-    /// again with what it knows (`SECURITY.md`, rows 3 and 4).
+    /// again with what it knows (`SECURITY.md`, rows 3 and 4). A plan that is refused protects nobody whatever their
+    /// number, and is followed only where the policy says so.
     pub(crate) fn check_adversaries(&self, roster: &Roster) -> Result<(), Error> {
         let required = self.plan.required_threshold(roster.len(), self.colluders);
-        if self.identity.is_none() || self.plan.threshold() >= required || !stands(Defence::Majority) {
+        let enough = self.plan.threshold() >= required || self.plan.is_refused();
+        if self.identity.is_none() || enough || !stands(Defence::Majority) {
             return Ok(());
         }
         Err(Error::TooManyAdversaries {

@@ -139,8 +139,8 @@ impl Plan {
             advertise_keys: map(&[
                 session,
                 ("plan", hash),
-                ("sealing_key", string(33)),
-                ("masking_key", string(33)),
+                ("sealing_key", string(65)),
+                ("masking_key", string(65)),
                 ("commitment", hash),
                 signature,
             ]),

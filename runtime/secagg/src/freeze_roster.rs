@@ -21,7 +21,6 @@ use serde_bytes::ByteArray;
 
 use crate::{
     admission::{of_one, take_all},
-    advertise_keys::AdvertiseKeysMessage,
     cohort::{Site, check_size, missing},
     defences::{Defence, stands},
     error::{Error, SERVER, Stage},
@@ -73,7 +72,8 @@ pub struct FreezeRosterClient {
     pub(crate) sealing: PrivateKey,
     pub(crate) masking: PrivateKey,
     pub(crate) randomness: Randomness,
-    pub(crate) advertised: AdvertiseKeysMessage,
+    /// What the roster has to say of this client.
+    pub(crate) own: RosterEntry,
 }
 
 redacted_debug!(FreezeRosterClient, site.session);
@@ -89,9 +89,9 @@ impl FreezeRosterClient {
         self,
         message: &RosterMessage,
     ) -> Result<(ShareKeysClient, FreezeRosterMessage), Error> {
-        let Self { site, sealing, masking, randomness, advertised } = self;
+        let Self { site, sealing, masking, randomness, own } = self;
         let roster = Roster::check(message, &site.session, &site.plan, site.trusted())?;
-        own_entry(&site, &advertised, &roster)?;
+        check_own(&own, &roster)?;
         site.check_adversaries(&roster)?;
         site.check_size(STAGE, roster.len(), std::iter::empty())?;
         site.check_fixed(roster.names())?;
@@ -106,16 +106,12 @@ impl FreezeRosterClient {
 }
 
 /// A roster without this client, or with keys that it did not make, is not one to share secrets with.
-fn own_entry<'a>(
-    site: &Site,
-    advertised: &AdvertiseKeysMessage,
-    roster: &'a Roster,
-) -> Result<&'a RosterEntry, Error> {
-    let own = roster.get(&site.name).ok_or_else(|| Error::NotInRoster { client: site.name.clone() })?;
-    let unchanged = own.sealing_key == advertised.sealing_key
-        && own.masking_key == advertised.masking_key
-        && own.commitment == advertised.commitment;
-    if unchanged { Ok(own) } else { Err(Error::OwnKeysReplaced { client: site.name.clone() }) }
+fn check_own(own: &RosterEntry, roster: &Roster) -> Result<(), Error> {
+    match roster.get(&own.name) {
+        None => Err(Error::NotInRoster { client: own.name.clone() }),
+        Some(listed) if listed == own => Ok(()),
+        Some(_) => Err(Error::OwnKeysReplaced { client: own.name.clone() }),
+    }
 }
 
 /// A client's random value, for the roster that it signs.

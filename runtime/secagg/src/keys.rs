@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use p256::{NistP256, elliptic_curve::Generate as _};
+use p256::{
+    NistP256,
+    elliptic_curve::{Generate as _, sec1::ToSec1Point as _},
+};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
@@ -61,6 +64,28 @@ impl fmt::Debug for EncodedKey {
     }
 }
 
+/// A public key as its owner sends it to the server: an uncompressed SEC 1 point, 65 bytes. A few products show that it is
+/// on the curve; for a compressed one it takes a square root, forty times as long, and the server does this for everybody.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct AdvertisedKey(ByteArray<65>);
+
+impl AdvertisedKey {
+    /// The key as it goes into the roster and under signatures, if it is a point of the curve.
+    pub(crate) fn encoded(&self, owner: &str) -> Result<EncodedKey, Error> {
+        match p256::PublicKey::from_sec1_bytes(self.0.as_slice()) {
+            Ok(point) => EncodedKey::of(point),
+            Err(_) => Err(Error::InvalidPublicKey { from: owner.to_owned(), owner: owner.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Debug for AdvertisedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdvertisedKey(65 bytes)")
+    }
+}
+
 /// A point of the curve.
 #[derive(Clone, Copy)]
 pub(crate) struct PublicKey(p256::PublicKey);
@@ -92,6 +117,14 @@ impl PrivateKey {
 
     pub(crate) fn encoded_public_key(&self) -> Result<EncodedKey, Error> {
         EncodedKey::of(self.0.public_key())
+    }
+
+    /// The public key, as the server is sent it and as it goes into the roster.
+    pub(crate) fn advertised(&self) -> Result<(AdvertisedKey, EncodedKey), Error> {
+        let point = self.0.public_key();
+        let bytes = <[u8; 65]>::try_from(point.to_sec1_point(false).as_bytes());
+        let bytes = bytes.map_err(|_| Error::Internal { operation: "point encoding" })?;
+        Ok((AdvertisedKey(ByteArray::new(bytes)), EncodedKey::of(point)?))
     }
 
     /// [`agree`](Self::agree) with the owner of a key in the server's roster, which may turn out not to be one.
@@ -147,6 +180,20 @@ mod tests {
         assert!(EncodedKey::from_bytes(valid).decode("relay", "eve").is_ok());
         assert!(PrivateKey::from_bytes(&[0; 32]).is_none());
         assert!(PrivateKey::from_bytes(&[0xff; 32]).is_none());
+    }
+
+    #[test]
+    fn an_advertised_key_is_a_point_of_the_curve_and_the_same_in_the_roster() {
+        let key = PrivateKey::generate().unwrap();
+        let (advertised, encoded) = key.advertised().unwrap();
+        assert_eq!(encoded, key.encoded_public_key().unwrap());
+        assert_eq!(advertised.encoded("eve"), Ok(encoded));
+        for (at, value) in [(0, 5), (0, 6), (64, advertised.0[64] ^ 1)] {
+            let mut bytes = advertised.0;
+            bytes[at] = value;
+            let error = AdvertisedKey(bytes).encoded("eve").unwrap_err();
+            assert_eq!(error.culprits(), ["eve"], "{at}");
+        }
     }
 
     /// The fields of every client state are of these types, or public.

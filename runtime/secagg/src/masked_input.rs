@@ -196,7 +196,7 @@ impl MaskedInputServer {
         let survivors = Arc::new(survivors);
         let message = SurvivorsMessage { session, survivors: Arc::clone(&survivors) };
         let server = UnmaskServer {
-            standings: Standings::new(&roster, &survivors, &dropped),
+            standings: Standings::new(&roster, plan.threshold(), &survivors, &dropped),
             session,
             plan,
             roster,

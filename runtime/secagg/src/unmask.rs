@@ -123,14 +123,20 @@ enum Secret {
 }
 
 impl Standings {
-    pub(crate) fn new(roster: &Roster, survivors: &BTreeSet<String>, dropped: &BTreeSet<String>) -> Self {
+    pub(crate) fn new(
+        roster: &Roster,
+        threshold: usize,
+        survivors: &BTreeSet<String>,
+        dropped: &BTreeSet<String>,
+    ) -> Self {
+        let none = || Secret::Shares(Vec::with_capacity(threshold));
         let mut standings: Vec<Standing> = (0..roster.numbers()).map(|_| Standing::Absent).collect();
         for (number, entry) in roster.members() {
             let Some(standing) = standings.get_mut(number as usize) else { continue };
             if survivors.contains(&entry.name) {
-                *standing = Standing::Survived(Secret::Shares(Vec::new()));
+                *standing = Standing::Survived(none());
             } else if dropped.contains(&entry.name) {
-                *standing = Standing::Dropped(Secret::Shares(Vec::new()));
+                *standing = Standing::Dropped(none());
             }
         }
         Self(standings)

@@ -17,7 +17,7 @@ use crate::settings::{self, Kind, Setting};
 use crate::{json, serving};
 
 /// The keys of a director's file that are flags too.
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 15] = [
     Setting {
         key: "listen",
         kind: Kind::Text("ADDRESS"),
@@ -27,6 +27,11 @@ const SETTINGS: [Setting; 14] = [
         key: "identity",
         kind: Kind::Path("DIR"),
         help: "Folder with the director's key and certificate",
+    },
+    Setting {
+        key: "renew-before",
+        kind: Kind::Text("TIME"),
+        help: "With how much of its time left the certificate is renewed, such as 30d [default: a third of it]",
     },
     Setting { key: "state-dir", kind: Kind::Path("DIR"), help: "Folder in which it keeps its experiments" },
     Setting {

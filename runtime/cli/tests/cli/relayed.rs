@@ -149,8 +149,8 @@ impl Up {
         let said = veilflow_of(&Registry::new(), &["pki", "token", "--ca", ca, "--name", name]);
         let token: Token = said.out.parse().unwrap();
         let site = Enrolling::start(&self.dir.path().join(name), token, SystemTime::now()).unwrap();
-        let config = tls::enrolling_client_config(site.authority()).unwrap();
-        (site, self.dial(&Dialing::Mutual(config)).unwrap())
+        let dialing = Dialing::enrolling(site.authority()).unwrap();
+        (site, self.dial(&dialing).unwrap())
     }
 
     fn dial(&self, dialing: &Dialing) -> Result<Connection, WireError> {
@@ -198,21 +198,34 @@ fn sites_enrol_are_renewed_and_revoked_through_a_director() {
     // A renewal is asked for with the certificate that ends.
     let dir = identity.dir().to_str().unwrap().to_owned();
     let renew = ["pki", "renew", "--identity", &dir, "--director", &up.url];
-    let waits = veilflow_of(&Registry::new(), &renew);
-    assert!(waits.code > 0 && waits.err.contains("run the same command again"), "{}", waits.err);
-    std::fs::write(&policy, "renewals = true\nvalid = \"2y\"\n").unwrap();
-    assert!(
-        up.run("sign", &["--policy", policy.to_str().unwrap()]).contains("signed Bengaluru (envoy, renewal)")
+    let config = up.dir.path().join("bengaluru.toml");
+    let (url, state) = (&up.url, up.dir.path().join("state"));
+    let text = format!(
+        "name = 'Bengaluru'\ndirector = '{url}'\nidentity = '{dir}'\nstate-dir = '{}'\n[policy]\nallowed-flows = []\n",
+        state.display()
     );
-    assert_eq!(veilflow_of(&Registry::new(), &renew).code, 0);
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    std::fs::write(&policy, "renewals = true\nvalid = \"2y\"\n").unwrap();
+    // By whoever has an identity, or at a site by its configuration.
+    for again in [&renew[..], &["envoy", "renew", "--config", config]] {
+        let waits = veilflow_of(&Registry::new(), &renew);
+        assert!(waits.code > 0 && waits.err.contains("run the same command again"), "{}", waits.err);
+        let said = up.run("sign", &["--policy", policy.to_str().unwrap()]);
+        assert!(said.contains("signed Bengaluru (envoy, renewal)"), "{said}");
+        let before = Identity::load(identity.dir()).unwrap();
+        let done = veilflow_of(&Registry::new(), again);
+        assert!(done.code == 0 && done.out.contains("Bengaluru is valid until"), "{}{}", done.out, done.err);
+        assert_ne!(Identity::load(identity.dir()).unwrap().peer().serial, before.peer().serial);
+    }
     let renewed = Identity::load(identity.dir()).unwrap();
     assert_ne!(renewed.peer().serial, identity.peer().serial);
 
     // A revocation cuts a connection that is open, and refuses the next.
-    let dialing = Dialing::Mutual(tls::client_config(&renewed).unwrap());
+    let dialing = Dialing::with(&renewed, renewed.revocations().unwrap()).unwrap();
     let open = up.dial(&dialing).unwrap();
     let said = up.run("revoke", &["--name", "Bengaluru"]);
-    assert!(said.contains("2 certificates revoked") && said.contains("cut"), "{said}");
+    assert!(said.contains("3 certificates revoked") && said.contains("cuts"), "{said}");
     let cut =
         up.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), open.closed()).await });
     cut.unwrap();
@@ -222,4 +235,22 @@ fn sites_enrol_are_renewed_and_revoked_through_a_director() {
     // Everybody else goes on.
     let refused = up.pki("requests", &["--output", "json"]);
     assert_eq!((refused.code, refused.out.as_str()), (0, "[]\n"), "{}", refused.err);
+
+    // What the director would pass on, and what it holds back, a site takes by hand, and never goes back.
+    let lists = up.made.authority.join("revocations.cbor");
+    let older = up.dir.path().join("Chennai/revocations.cbor");
+    let take = |command, list: &Path| {
+        let list = list.to_str().unwrap();
+        veilflow_of(
+            &Registry::new(),
+            &["envoy", command, "--config", config, "--take", list, "--output", "json"],
+        )
+    };
+    let taken: Value = serde_json::from_str(&take("revocations", &lists).out).unwrap();
+    assert!(taken["revoked"].as_array().unwrap().iter().all(|line| line["name"] == "Bengaluru"), "{taken}");
+    assert_eq!(taken["revoked"].as_array().unwrap().len(), 3);
+    let stale = take("revocations", &older);
+    assert!(stale.code > 0 && stale.err.contains("is here already"), "{}", stale.err);
+    let roster = take("roster", &up.made.authority.join("roster.cbor"));
+    assert!(roster.code == 0 && roster.out.contains("Chennai"), "{}{}", roster.out, roster.err);
 }

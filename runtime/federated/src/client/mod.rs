@@ -29,7 +29,6 @@ pub use self::error::Error;
 use self::link::Link;
 use crate::experiment::{ExperimentId, Outcome, State, Summary, Terms};
 use crate::pki::{Identity, Role};
-use crate::tls;
 use crate::wire::messages::{Ask, EnvoyStatus, PROTOCOL, Results, Submit, Told};
 use crate::wire::{Dialing, Download, Party};
 
@@ -54,7 +53,7 @@ impl Credentials {
             Self::Identity(identity) => {
                 // What the director would refuse without a word.
                 identity.check(identity.role(), SystemTime::now())?;
-                Ok(Dialing::Mutual(tls::client_config(identity)?))
+                Ok(Dialing::with(identity, identity.revocations()?)?)
             }
             Self::InsecureLoopback(name) => {
                 Ok(Dialing::InsecureLoopback(Some(Party { role: Role::Client, name: name.clone() })))

@@ -43,6 +43,8 @@ pub struct DirectorConfig {
     pub state_dir: PathBuf,
     /// The folder of its identity; none only with [`insecure_loopback`](Self::insecure_loopback).
     pub identity: Option<PathBuf>,
+    /// With how much of its certificate's time left its renewal is asked for; a third of it, where this is none.
+    pub renew_before: Option<Duration>,
     /// Plaintext, and peers are who they say: on a loopback address, for trying things out.
     pub insecure_loopback: bool,
     /// The most experiments that run at once.
@@ -82,6 +84,7 @@ impl DirectorConfig {
             listen: (Ipv4Addr::LOCALHOST, DEFAULT_PORT).into(),
             state_dir,
             identity: None,
+            renew_before: None,
             insecure_loopback: false,
             slots: 4,
             reconnect_grace: Duration::from_secs(60),
@@ -116,6 +119,7 @@ impl DirectorConfig {
         let mut config = Self::plain(state_dir.ok_or_else(missing)?);
         set(&mut config.listen, keys.parsed("listen")?);
         config.identity = keys.path("identity")?;
+        config.renew_before = keys.time("renew-before")?;
         set(&mut config.insecure_loopback, keys.switch("insecure-loopback")?);
         set(&mut config.slots, keys.integer("slots")?);
         set(&mut config.reconnect_grace, keys.parsed("reconnect-grace")?.map(|Span(time)| time));
@@ -203,13 +207,14 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "listen = '[::]:7'\nstate-dir = 'state'\nidentity = '/id'\nslots = 9\nreconnect_grace = '5min'\n\
-                    device = 'cuda:1'\ncompression = 'zstd'\n[limits]\nqueue = 3\nenvoys = 4\nmax-content = '8 GiB'\nmemory = '9 GiB'\n\
+                    device = 'cuda:1'\nrenew-before = '30d'\ncompression = 'zstd'\n[limits]\nqueue = 3\nenvoys = 4\nmax-content = '8 GiB'\nmemory = '9 GiB'\n\
                     connections = 10\nconnections-per-address = 2\n[flows.mnist]\ndata-dir = '/data'\nworkers = 2";
         let config = parse(text).unwrap();
         assert_eq!(config.listen, "[::]:7".parse().unwrap());
         assert_eq!(config.state_dir, Path::new("/etc/veilflow/state"), "relative to the file");
         assert_eq!(config.identity, Some("/id".into()));
         assert_eq!((config.slots, config.queue, config.envoys), (9, 3, 4));
+        assert_eq!(config.renew_before, Some(Duration::from_secs(30 * 24 * 3600)));
         assert_eq!((config.reconnect_grace, config.device), (Duration::from_secs(300), Device::Cuda(1)));
         assert_eq!(
             (config.budget.content, config.budget.per_peer, config.budget.total),

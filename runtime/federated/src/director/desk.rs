@@ -9,11 +9,12 @@ use tokio::time::timeout;
 use veilflow_secagg::Identities;
 use veilflow_spec::StepError;
 
+use super::envoys::Signed;
 use super::error::DirectorError;
 use crate::journal::files;
 use crate::pki::{
-    EnrollReply, EnrollRequest, Identity, Peer, PendingRequest, PkiError, Publication, REVOCATIONS_FILE,
-    Relay, Revocations, Roster, SignedRoster, Trust,
+    EnrollReply, EnrollRequest, Identity, Peer, PendingRequest, PkiError, Publication, Relay, RequestId,
+    Revocations, Roster, SignedRoster, Trust, Verdict,
 };
 use crate::wire::Refusal;
 
@@ -71,7 +72,7 @@ impl Desk {
         }
         Ok(Self {
             relay: Relay::open(&state.join(REQUESTS), &trust)?,
-            revocations: Revocations::open(&identity.dir().join(REVOCATIONS_FILE), &trust)?,
+            revocations: identity.revocations()?,
             roster: RwLock::new(newest),
             trust,
             path,
@@ -82,9 +83,9 @@ impl Desk {
         &self.revocations
     }
 
-    /// The newest roster and its version.
-    pub(super) fn roster(&self) -> Option<(u64, Bytes)> {
-        self.newest().map(|newest| (newest.version, newest.signed))
+    /// The newest roster.
+    pub(super) fn roster(&self) -> Option<Signed> {
+        self.newest().map(|newest| Signed { version: newest.version, bytes: newest.signed })
     }
 
     fn newest(&self) -> Option<Newest> {
@@ -118,16 +119,33 @@ impl Desk {
         peer: Option<Peer>,
         request: EnrollRequest,
     ) -> Result<EnrollReply, Refusal> {
-        let desk = Arc::clone(self);
-        let received = tokio::task::spawn_blocking(move || {
-            desk.relay.receive(peer.as_ref(), request, SystemTime::now())
-        });
-        let id = received.await.map_err(|error| Refusal::Internal(error.to_string()))?.map_err(refused)?;
-        let forgotten = || Refusal::Unknown("the request is forgotten: send it again".to_owned());
+        let id = self.received(peer, request).await?;
         match timeout(HELD, self.relay.answered(&id)).await {
             Ok(verdict) => verdict.map(EnrollReply::Answered).ok_or_else(forgotten),
             Err(_) => Ok(EnrollReply::Pending),
         }
+    }
+
+    /// The same for the director's own request, which waits as long as it takes.
+    pub(super) async fn answered(
+        self: &Arc<Self>,
+        own: Peer,
+        request: EnrollRequest,
+    ) -> Result<Verdict, Refusal> {
+        let id = self.received(Some(own), request).await?;
+        self.relay.answered(&id).await.ok_or_else(forgotten)
+    }
+
+    async fn received(
+        self: &Arc<Self>,
+        peer: Option<Peer>,
+        request: EnrollRequest,
+    ) -> Result<RequestId, Refusal> {
+        let desk = Arc::clone(self);
+        let received = tokio::task::spawn_blocking(move || {
+            desk.relay.receive(peer.as_ref(), request, SystemTime::now())
+        });
+        received.await.map_err(|error| Refusal::Internal(error.to_string()))?.map_err(refused)
     }
 
     /// The requests that wait for an administrator.
@@ -160,6 +178,10 @@ impl Desk {
         *newest = Some(Newest::new(&signed, &roster));
         Ok(true)
     }
+}
+
+fn forgotten() -> Refusal {
+    Refusal::Unknown("the request is forgotten: send it again".to_owned())
 }
 
 fn refused(error: PkiError) -> Refusal {

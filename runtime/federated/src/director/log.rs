@@ -8,6 +8,7 @@ use veilflow_engine::remote::TaskKey;
 use veilflow_spec::Name;
 
 use crate::experiment::{ExperimentId, State};
+use crate::pki::Renewal;
 use crate::wire::LogLine;
 
 /// Takes the director's lines, on whatever thread they come up: it must not block.
@@ -58,6 +59,15 @@ pub enum Line {
         /// Why.
         why: &'static str,
     },
+    /// The director's own certificate.
+    Certificate(Renewal),
+    /// A list of revoked certificates is in force, and goes to the envoys.
+    Revocations {
+        /// Its version.
+        version: u64,
+        /// How many certificates are in it.
+        revoked: usize,
+    },
     /// An operator has to look at this.
     Problem(String),
 }
@@ -72,6 +82,8 @@ impl Line {
             Line::Offline { .. } => "offline",
             Line::Experiment { .. } => "experiment",
             Line::Ignored { .. } => "ignored",
+            Line::Certificate(renewal) => renewal.code(),
+            Line::Revocations { .. } => "revocations",
             Line::Problem(_) => "problem",
         }
     }
@@ -94,6 +106,10 @@ impl fmt::Display for Line {
                     write!(f, ", task {} {:?} (attempt {})", task.path, task.loops, task.attempt)?;
                 }
                 write!(f, ": {why}")
+            }
+            Line::Certificate(renewal) => renewal.fmt(f),
+            Line::Revocations { version, revoked } => {
+                write!(f, "list {version} of revoked certificates is in force, with {revoked} of them")
             }
             Line::Problem(text) => f.write_str(text),
         }

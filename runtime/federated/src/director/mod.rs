@@ -26,6 +26,7 @@ mod experiment;
 mod log;
 mod run;
 mod service;
+mod upkeep;
 
 use std::fmt;
 use std::future;
@@ -46,6 +47,7 @@ use self::envoys::{EnvoyLimits, Envoys};
 pub use self::error::DirectorError;
 pub use self::log::{Line, Log};
 use self::service::Service;
+use self::upkeep::Upkeep;
 use crate::deployed::Registry;
 use crate::journal::StateDir;
 use crate::tls;
@@ -82,7 +84,7 @@ impl Director {
             let _runtime = runtime.enter();
             make(config, registry, made_log)
         });
-        let (core, desk, security) =
+        let Made { core, desk, security, upkeep } =
             made.await.map_err(|error| DirectorError::Internal(error.to_string()))??;
         let lines = Arc::clone(&log);
         let peers: crate::wire::Logger = Arc::new(move |line| lines(Line::Peer(line)));
@@ -98,6 +100,15 @@ impl Director {
             serve(listener, security, service, limits, peers, stopped).await
         });
         tokio::spawn(Arc::clone(&core).schedule());
+        if let Some(upkeep) = upkeep {
+            let core = Arc::clone(&core);
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = core.closed() => {}
+                    () = upkeep.run() => {}
+                }
+            });
+        }
         log(Line::Listening { address });
         Ok(Self { address, core, serving, stop })
     }
@@ -144,29 +155,38 @@ impl fmt::Debug for Director {
     }
 }
 
-type Made = (Arc<Core>, Option<Arc<Desk>>, Security);
+/// What a director is made of.
+struct Made {
+    core: Arc<Core>,
+    /// None without certificates, like its upkeep.
+    desk: Option<Arc<Desk>>,
+    security: Security,
+    upkeep: Option<Upkeep>,
+}
 
 /// Everything but the socket. Blocks.
 fn make(config: DirectorConfig, registry: Registry, log: Log) -> Result<Made, DirectorError> {
     let state = StateDir::open(&config.state_dir)?;
-    let identity = config.load_identity()?;
-    let (desk, security) = match &identity {
-        None => (None, Security::InsecureLoopback),
-        Some(identity) => {
-            let desk = Arc::new(Desk::open(identity, state.path())?);
-            let revocations = desk.revocations().clone();
-            // Who has no certificate yet may enrol, and nothing else.
-            (Some(desk), Security::Mutual { config: tls::server_config(identity, false)?, revocations })
-        }
-    };
+    let (identity, renew_before) = (config.load_identity()?, config.renew_before);
     let wake = Arc::new(Notify::new());
     let limits = EnvoyLimits { grace: config.reconnect_grace, envoys: config.envoys };
     let envoys = Envoys::new(Chunks::new(config.budget), limits, Arc::clone(&wake), Arc::clone(&log));
+    let (upkeep, security) = match identity {
+        None => (None, Security::InsecureLoopback),
+        Some(identity) => {
+            let desk = Arc::new(Desk::open(&identity, state.path())?);
+            let revocations = desk.revocations().clone();
+            // Who has no certificate yet may enrol, and nothing else.
+            let (tls, shown) = tls::renewable_server_config(&identity, false)?;
+            let (envoys, log) = (Arc::clone(&envoys), Arc::clone(&log));
+            let upkeep = Upkeep { identity, renew_before, shown, desk, envoys, log };
+            (Some(upkeep), Security::Mutual { config: tls, revocations })
+        }
+    };
+    let desk = upkeep.as_ref().map(|upkeep| Arc::clone(&upkeep.desk));
     let identities: Identities = match &desk {
         Some(desk) => {
-            if let Some((version, bytes)) = desk.roster() {
-                envoys.set_roster(version, bytes);
-            }
+            envoys.pass_on(|lists| lists.roster = desk.roster());
             let desk = Arc::clone(desk);
             Arc::new(move || desk.identities())
         }
@@ -187,7 +207,7 @@ fn make(config: DirectorConfig, registry: Registry, log: Log) -> Result<Made, Di
         identities,
         log,
     })?;
-    Ok((core, desk, security))
+    Ok(Made { core, desk, security, upkeep })
 }
 
 #[cfg(test)]

@@ -98,8 +98,8 @@ impl DirectorService for Service {
         let own = Arc::clone(&desk);
         let newer =
             tokio::task::spawn_blocking(move || own.publish(publication)).await.map_err(internal)??;
-        if newer && let Some((version, bytes)) = desk.roster() {
-            self.core.parts.envoys.set_roster(version, bytes);
+        if newer {
+            self.core.parts.envoys.pass_on(|lists| lists.roster = desk.roster());
         }
         Ok(())
     }

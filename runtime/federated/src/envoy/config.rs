@@ -10,7 +10,7 @@ use veilflow_spec::{Device, Name};
 
 use crate::config::{ConfigError, Keys, unknown};
 use crate::deployed::Registry;
-use crate::units::{Size, Span};
+use crate::units::Size;
 use crate::wire::Compression;
 
 use super::policy::{AllowedFlows, Policy};
@@ -31,6 +31,8 @@ pub struct EnvoyConfig {
     pub identity: Option<PathBuf>,
     /// The folder with what must outlast the process: what was masked, the pinned roster. One envoy's own.
     pub state: PathBuf,
+    /// With how much of its certificate's time left its renewal is asked for; a third of it, where this is none.
+    pub renew_before: Option<Duration>,
     /// Whether it speaks without TLS, to a director on a loopback address only.
     pub insecure_loopback: bool,
     /// What the site agrees to.
@@ -106,6 +108,7 @@ impl EnvoyConfig {
         })?;
         let insecure_loopback = keys.switch("insecure-loopback")?.unwrap_or(false);
         let identity = keys.path("identity")?;
+        let renew_before = keys.time("renew-before")?;
         let state = keys.path("state-dir")?;
         let state = state.ok_or_else(|| {
             keys.missing("state-dir", "a folder of this envoy's own for what must outlast it")
@@ -116,8 +119,8 @@ impl EnvoyConfig {
         let additions = roster.parsed("additions")?.unwrap_or_default();
         roster.finish()?;
         let mut connection = keys.table("connection")?;
-        let keepalive = time(&mut connection, "keepalive", Duration::from_secs(10))?;
-        let drain = time(&mut connection, "drain", Duration::from_secs(5))?;
+        let keepalive = connection.time("keepalive")?.unwrap_or(Duration::from_secs(10));
+        let drain = connection.time("drain")?.unwrap_or(Duration::from_secs(5));
         let compression = connection.parsed("compression")?.unwrap_or_default();
         connection.finish()?;
         let mut flows = BTreeMap::new();
@@ -132,6 +135,7 @@ impl EnvoyConfig {
             name,
             director,
             identity,
+            renew_before,
             state,
             insecure_loopback,
             policy,
@@ -243,13 +247,6 @@ fn resources(mut keys: Keys) -> Result<Resources, ConfigError> {
     Ok(Resources { cpus, cpus_per_task, device, max_message, max_experiments })
 }
 
-fn time(keys: &mut Keys, key: &str, otherwise: Duration) -> Result<Duration, ConfigError> {
-    match keys.parsed(key)? {
-        Some(Span(Duration::ZERO)) => Err(keys.bad(key, "that is no time: write 1s or more")),
-        span => Ok(span.map_or(otherwise, |Span(time)| time)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +255,7 @@ mod tests {
         name = "Bengaluru"
         director = "https://director.example:50050"
         identity = "identity"
+        renew-before = "30d"
         state-dir = "/var/lib/veilflow"
 
         [policy]
@@ -297,6 +295,7 @@ mod tests {
         assert_eq!(config.name, "Bengaluru");
         assert_eq!(config.identity.as_deref(), Some(Path::new("/etc/veilflow/identity")));
         assert_eq!(config.state, Path::new("/var/lib/veilflow"));
+        assert_eq!(config.renew_before, Some(Duration::from_secs(30 * 24 * 3600)));
         assert!(
             config.policy.allowed.contains("secagg-mnist") && !config.policy.allowed.contains("fedavg-mnist")
         );
@@ -339,6 +338,7 @@ mod tests {
             (&format!("{policy}min-security = 'none'"), "`policy.min-security`"),
             (&format!("{policy}hours = '8-9'"), "`8-9` are no hours"),
             (&format!("{policy}max-epsilon = -1"), "no privacy budget"),
+            (&format!("renew-before = '0s'\n{policy}"), "`renew-before`: that is no time"),
             (&format!("{policy}[resources]\ncpus = 0"), "`resources.cpus`: 0 are too few"),
             (&format!("{policy}[roster]\nadditions = 'maybe'"), "write `accept` or `approve`"),
             (&format!("{policy}[connection]\nkeepalive = '0s'"), "`connection.keepalive`: that is no time"),

@@ -19,7 +19,9 @@ use crate::wire::{NotQueued, Outgoing, Refusal, WireError};
 
 use super::backoff::Backoff;
 use super::crossing::Crossing;
+use super::lost::Lost;
 use super::office::Answer;
+use super::renewal::Relays;
 use super::task::Contents;
 
 /// The way to a director.
@@ -33,6 +35,7 @@ pub(super) struct Attached {
     pub(super) outgoing: Outgoing<FromEnvoy>,
     pub(super) incoming: BoxStream<'static, Result<ToEnvoy, WireError>>,
     pub(super) contents: Arc<dyn Contents>,
+    pub(super) relay: Arc<dyn Relays>,
 }
 
 /// How many answers may be on their way. More are not asked for meanwhile: nothing is read.
@@ -54,13 +57,6 @@ pub(super) struct Line {
     heard: Instant,
 }
 
-/// Why a connection is of no use any more.
-pub(super) type Lost = String;
-
-/// What a director that says nothing in time is called.
-const SILENT: &str = "the director has gone silent";
-const GONE: &str = "the director closed the connection";
-
 impl Line {
     /// Uses a new connection: says hello first.
     pub(super) fn new(
@@ -72,9 +68,9 @@ impl Line {
         let mut telling = JoinSet::new();
         let (outgoing, events) = (attached.outgoing.clone(), Arc::clone(&crossing));
         telling.spawn(async move {
-            outgoing.send(hello).await.map_err(|_| GONE.to_owned())?;
+            outgoing.send(hello).await.map_err(|_| Lost::Gone)?;
             loop {
-                events.flush(&outgoing).await.map_err(|_| GONE.to_owned())?;
+                events.flush(&outgoing).await.map_err(|_| Lost::Gone)?;
                 events.waiting().await;
             }
         });
@@ -99,6 +95,11 @@ impl Line {
         Arc::clone(&self.attached.contents)
     }
 
+    /// What passes requests for certificates on.
+    pub(super) fn relay(&self) -> Arc<dyn Relays> {
+        Arc::clone(&self.attached.relay)
+    }
+
     /// What the director says next.
     pub(super) async fn next(&mut self) -> Result<ToEnvoy, Lost> {
         loop {
@@ -108,22 +109,22 @@ impl Line {
                     self.heard = Instant::now();
                     return match message {
                         Some(Ok(message)) => Ok(message),
-                        Some(Err(error)) => Err(error.to_string()),
-                        None => Err(GONE.to_owned()),
+                        Some(Err(error)) => Err(error.into()),
+                        None => Err(Lost::Gone),
                     };
                 }
                 Some(said) = self.saying.join_next() => {
-                    said.map_err(|error| format!("an answer was not sent: {error}"))??;
+                    said.map_err(|error| Lost::Internal(format!("an answer was not sent: {error}")))??;
                 }
                 Some(told) = self.telling.join_next() => {
-                    told.map_err(|error| format!("events were not sent: {error}"))??;
+                    told.map_err(|error| Lost::Internal(format!("events were not sent: {error}")))??;
                 }
                 _ = self.keepalive.tick() => match self.attached.outgoing.try_send(FromEnvoy::Alive) {
                     // What is queued before it says the same.
                     Ok(()) | Err(NotQueued::Full) => {}
-                    Err(NotQueued::Gone) => return Err(GONE.to_owned()),
+                    Err(NotQueued::Gone) => return Err(Lost::Gone),
                 },
-                () = sleep_until(self.heard + self.patience) => return Err(SILENT.to_owned()),
+                () = sleep_until(self.heard + self.patience) => return Err(Lost::Silent),
             }
         }
     }
@@ -140,7 +141,7 @@ impl Line {
         let (crossing, storing) = (Arc::clone(&self.crossing), Arc::clone(&self.storing));
         self.saying.spawn(async move {
             let Answer { experiment, task, outcome } = answer;
-            crossing.flush(&outgoing).await.map_err(|_| GONE.to_owned())?;
+            crossing.flush(&outgoing).await.map_err(|_| Lost::Gone)?;
             let outcome = match outcome {
                 Ok(bytes) => store(&*contents, bytes).await?,
                 Err(cause) => Err(shortened(cause)),
@@ -148,25 +149,24 @@ impl Line {
             // Before it is said: whoever has heard it may ask again.
             locked(&storing).remove(&which);
             let done = FromEnvoy::Done { experiment, task, outcome };
-            outgoing.send(done).await.map_err(|_| GONE.to_owned())
+            outgoing.send(done).await.map_err(|_| Lost::Gone)
         });
     }
 
     /// Says that no new tasks are taken.
     pub(super) fn leave(&mut self) {
         let outgoing = self.attached.outgoing.clone();
-        self.saying
-            .spawn(async move { outgoing.send(FromEnvoy::Leaving).await.map_err(|_| GONE.to_owned()) });
+        self.saying.spawn(async move { outgoing.send(FromEnvoy::Leaving).await.map_err(|_| Lost::Gone) });
     }
 
     /// Says what is still to be said, hangs up, and waits until the director has done the same: it has heard all then.
     pub(super) async fn hang_up(mut self) {
         self.telling.shutdown().await;
         while self.saying.join_next().await.is_some() {}
-        let Attached { outgoing, mut incoming, contents } = self.attached;
+        let Attached { outgoing, mut incoming, contents, relay } = self.attached;
         drop(outgoing);
         while let Some(Ok(_)) = incoming.next().await {}
-        drop(contents);
+        drop((contents, relay));
     }
 }
 
@@ -184,7 +184,7 @@ async fn store(contents: &dyn Contents, bytes: Bytes) -> Result<Result<Content, 
                 return Ok(Err(shortened(Cause::Declined { code, text })));
             }
             // A new connection is tried: the answer is kept until it is acknowledged.
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`EnvoyConfig`] | the site's file: what it agrees to, what its work may take, where its data lies |
 //! | [`Policy`], [`Refusal`] | what it agrees to, whatever a director says |
-//! | [`RosterPin`] | whose keys it trusts |
+//! | [`RosterPin`], [`site_revocations`] | whose keys it trusts, and whose certificates no longer count |
 //! | [`Notice`] | what it tells its operator |
 //!
 //! A task is done once: it goes on while the connection is lost, its answer waits, and the same task again gets the same
@@ -19,11 +19,14 @@ mod director;
 mod error;
 mod hours;
 mod line;
+mod lost;
+mod member;
 mod notice;
 mod office;
 mod policy;
 mod process;
 mod refusal;
+mod renewal;
 mod roster;
 mod site;
 mod task;
@@ -31,6 +34,7 @@ mod task;
 pub use self::config::{EnvoyConfig, Resources};
 pub use self::error::EnvoyError;
 pub use self::hours::{Hours, UnknownHours};
+pub use self::member::site_revocations;
 pub use self::notice::{Notice, SiteLog};
 pub use self::policy::{AllowedFlows, Policy};
 pub use self::process::Envoy;

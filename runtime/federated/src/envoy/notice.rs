@@ -1,7 +1,7 @@
 //! What an envoy tells its operator: the site's own log.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
 use veilflow_engine::remote::TaskKey;
@@ -9,6 +9,7 @@ use veilflow_engine::{Event, EventKind};
 use veilflow_spec::{Cause, Name, Signal};
 
 use crate::experiment::ExperimentId;
+use crate::pki::Renewal;
 
 /// Something that an envoy tells its operator. It stays at the site.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,16 +29,15 @@ pub enum Notice {
     Attached,
     /// It has no connection to the director, and tries again.
     Detached {
+        /// Why, in one word.
+        code: String,
         /// Why.
         reason: String,
         /// When it tries again, from now.
         retry: Duration,
     },
-    /// Its certificate ends soon.
-    CertificateDue {
-        /// When.
-        not_after: SystemTime,
-    },
+    /// Its own certificate, which is renewed before it ends.
+    Certificate(Renewal),
     /// A task came that it does not run.
     Declined {
         /// Of which experiment.
@@ -134,6 +134,20 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// A newer list of revoked certificates is in force.
+    Revocations {
+        /// Its version.
+        version: u64,
+        /// How many certificates are in it.
+        revoked: usize,
+    },
+    /// A list of revoked certificates that the director sent, or that is in the state folder, was not taken.
+    RevocationsRefused {
+        /// Why, in one word.
+        code: String,
+        /// Why.
+        reason: String,
+    },
     /// It takes no new tasks and goes when the running ones are done.
     Draining,
     /// It is gone.
@@ -181,13 +195,10 @@ impl fmt::Display for Notice {
                 write!(f, "{name} started with {}; its director is {director}", flows.join(", "))
             }
             Notice::Attached => f.write_str("attached to the director"),
-            Notice::Detached { reason, retry } => {
+            Notice::Detached { reason, retry, .. } => {
                 write!(f, "not attached to the director: {reason}; again in {:.1} s", retry.as_secs_f64())
             }
-            Notice::CertificateDue { not_after } => {
-                let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
-                write!(f, "the certificate ends in {} days: renew it", left.as_secs() / 86_400)
-            }
+            Notice::Certificate(renewal) => renewal.fmt(f),
             Notice::Declined { experiment, task, flow, code, reason } => {
                 write!(f, "{experiment}: declined {} of {flow}: {code}: {}", Place(task), line(reason))
             }
@@ -226,6 +237,12 @@ impl fmt::Display for Notice {
             }
             Notice::RosterRefused { code, reason } => {
                 write!(f, "a roster was refused: {code}: {}", line(reason))
+            }
+            Notice::Revocations { version, revoked } => {
+                write!(f, "list {version} of revoked certificates is in force, with {revoked} of them")
+            }
+            Notice::RevocationsRefused { code, reason } => {
+                write!(f, "a list of revoked certificates was refused: {code}: {}", line(reason))
             }
             Notice::Draining => f.write_str("shutting down: no new tasks"),
             Notice::Stopped { left_behind: 0 } => f.write_str("stopped"),

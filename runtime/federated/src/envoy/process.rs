@@ -7,22 +7,26 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use serde_bytes::ByteBuf;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::deployed::Registry;
 use crate::journal::FileInputJournal;
-use crate::wire::messages::{FromEnvoy, OfferedFlow, PROTOCOL, ToEnvoy};
+use crate::pki::{Clock, Identity};
+use crate::wire::messages::{FromEnvoy, Lists, OfferedFlow, PROTOCOL, ToEnvoy};
 
 use super::backoff::Backoff;
 use super::config::EnvoyConfig;
-use super::director::{self, Director};
+use super::director::Director;
 use super::error::EnvoyError;
-use super::line::{Attached, Line, Link, Lost};
+use super::line::{Attached, Line, Link};
+use super::lost::Lost;
+use super::member::Member;
 use super::notice::{Notice, SiteLog};
 use super::office::{Answer, Office};
-use super::roster::RosterPin;
+use super::renewal::renewed;
 use super::site::Site;
 use super::task::Order;
 
@@ -44,26 +48,17 @@ impl Envoy {
         log: Arc<dyn SiteLog>,
     ) -> Result<Self, EnvoyError> {
         config.validate(&registry)?;
-        let identity = match &config.identity {
-            Some(folder) => Some(director::identity(folder, &config.name)?),
-            None => None,
-        };
+        let clock: Clock = Arc::new(SystemTime::now);
+        let member = Member::open(&config)?;
         let director = Director {
             url: config.director.clone(),
             name: config.name.clone(),
-            identity: config.identity.clone().filter(|_| !config.insecure_loopback),
+            member: member.clone().filter(|_| !config.insecure_loopback),
+            clock: Arc::clone(&clock),
             compression: config.compression,
-            log: Arc::clone(&log),
         };
         let journal = FileInputJournal::open(&config.state.join("inputs"))?;
-        let identity = match identity {
-            Some(identity) => {
-                let roster = RosterPin::open(&config.state, &identity, config.additions)?;
-                Some((identity, roster))
-            }
-            None => None,
-        };
-        let site = Site::new(config, registry, log, Arc::new(SystemTime::now), journal, identity);
+        let site = Site::new(config, registry, log, clock, journal, member);
         Self::serve(site, Arc::new(director)).map_err(EnvoyError::NoEntropy)
     }
 
@@ -81,6 +76,7 @@ impl Envoy {
             incarnation,
             told,
             backoff: Backoff::default(),
+            renewing: JoinSet::new(),
             leaving: None,
         };
         Ok(Self { shutdown, running: tokio::spawn(running.run()) })
@@ -115,6 +111,8 @@ struct Running {
     flows: Vec<OfferedFlow>,
     told: watch::Receiver<bool>,
     backoff: Backoff,
+    /// Ends when there is a newer certificate; empty while no connection is open.
+    renewing: JoinSet<Option<Identity>>,
     leaving: Option<Leaving>,
 }
 
@@ -160,6 +158,11 @@ impl Running {
         let flows = self.flows.iter().map(|flow| flow.name.clone()).collect();
         let (name, director) = (self.site.name().clone(), self.site.config.director.clone());
         self.site.tell(Notice::Started { name, director, flows });
+        let mut watching = JoinSet::new();
+        if let Some(member) = self.site.member.clone() {
+            let log = Arc::clone(&self.site.log);
+            watching.spawn(async move { member.watch(&*log).await });
+        }
         let mut way = Way::Dialling(self.link.attach());
         while !self.is_over() {
             let until = self.leaving.as_ref().map(|leaving| leaving.until);
@@ -168,6 +171,7 @@ impl Running {
                 biased;
                 answer = self.office.returned() => self.answer(&mut way, answer),
                 heard = way.next() => way = self.heard(way, heard).await,
+                Some(renewed) = self.renewing.join_next() => way = self.renewed(way, renewed),
                 () = told(&mut self.told), if until.is_none() => self.leave(&mut way),
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => self.time_is_over(),
             }
@@ -207,7 +211,7 @@ impl Running {
                     protocol: PROTOCOL,
                     incarnation: self.incarnation,
                     flows: self.flows.clone(),
-                    roster: self.site.roster.as_ref().and_then(|pin| pin.version().ok()).unwrap_or(0),
+                    lists: self.site.member.as_ref().map(Member::versions).unwrap_or_default(),
                 };
                 let crossing = Arc::clone(&self.site.crossing);
                 Way::Greeting(Line::new(attached, hello, crossing, self.site.config.keepalive))
@@ -217,46 +221,60 @@ impl Running {
                 self.said(&mut line, *message).await;
                 Way::Open(line)
             }
-            (_, Heard::Lost(reason)) => self.redial(reason),
+            (_, Heard::Lost(lost)) => self.redial(lost),
             // Nothing is said before there is a connection.
             (way @ Way::Dialling(_), Heard::Said(_)) => way,
         }
     }
 
-    fn redial(&mut self, reason: String) -> Way {
+    fn redial(&mut self, lost: Lost) -> Way {
+        self.renewing = JoinSet::new();
         let retry = self.backoff.wait();
-        self.site.tell(Notice::Detached { reason, retry });
+        let (code, reason) = (lost.code().to_owned(), lost.to_string());
+        self.site.tell(Notice::Detached { code, reason, retry });
         let link = Arc::clone(&self.link);
         Way::Dialling(sleep(retry).then(move |()| link.attach()).boxed())
     }
 
     async fn greeted(&mut self, mut line: Line, message: ToEnvoy) -> Way {
-        let ToEnvoy::Welcome { protocol, roster, experiments } = message else {
-            return self
-                .redial("the director said something before its welcome: it is no director".to_owned());
+        let ToEnvoy::Welcome { protocol, lists, experiments } = message else {
+            let what = "the director said something before its welcome: it is no director";
+            return self.redial(Lost::NoDirector(what.to_owned()));
         };
         if protocol != PROTOCOL {
-            return self.redial(format!(
+            return self.redial(Lost::NoDirector(format!(
                 "the director speaks version {protocol} of the protocol, this envoy {PROTOCOL}: install the same release"
-            ));
+            )));
         }
         self.backoff.reset();
         self.site.tell(Notice::Attached);
-        if let Some(roster) = roster {
-            self.pin(roster.into_vec()).await;
-        }
+        self.take(lists).await;
         self.office.welcome(&experiments).into_iter().for_each(|answer| line.answer(answer));
         if self.leaving.is_some() {
             line.leave();
         }
+        if let Some(member) = self.site.member.clone().filter(|_| !self.site.config.insecure_loopback) {
+            self.renewing.spawn(renewed(Arc::clone(&self.site), member, line.relay()));
+        }
         Way::Open(line)
+    }
+
+    /// Uses the newer certificate at once: tasks go on while the connection is made again, and answers wait.
+    fn renewed(&mut self, way: Way, renewed: Result<Option<Identity>, JoinError>) -> Way {
+        match (way, renewed) {
+            (Way::Open(line), Ok(Some(_))) if self.leaving.is_none() => {
+                drop(line);
+                Way::Dialling(self.link.attach())
+            }
+            (way, _) => way,
+        }
     }
 
     async fn said(&mut self, line: &mut Line, message: ToEnvoy) {
         match message {
             // Once is enough, and it changes nothing.
             ToEnvoy::Welcome { .. } | ToEnvoy::Alive => {}
-            ToEnvoy::Roster(roster) => self.pin(roster.into_vec()).await,
+            ToEnvoy::Lists(lists) => self.take(lists).await,
             ToEnvoy::Task { experiment, terms, fingerprint, task, setup, message } => {
                 let order = Order { experiment, terms: Arc::new(terms), fingerprint, task, setup, message };
                 if let Some(answer) = self.office.task(order, line.contents()) {
@@ -270,23 +288,12 @@ impl Running {
         }
     }
 
-    /// Pins a roster that the director sent, if it is one.
-    async fn pin(&self, bytes: Vec<u8>) {
-        let Some(pin) = self.site.roster.clone() else { return };
-        let now = (self.site.clock)();
-        let offered = tokio::task::spawn_blocking(move || pin.offer(&bytes, now)).await;
-        let refused = |code: &str, reason: String| Notice::RosterRefused { code: code.to_owned(), reason };
-        let notice = match offered {
-            Ok(Ok(None)) => return,
-            Ok(Ok(Some(pinned))) => Notice::RosterPinned {
-                version: pinned.version,
-                removed: pinned.removed,
-                waiting: pinned.waiting,
-            },
-            Ok(Err(error)) => refused(error.code(), error.to_string()),
-            Err(error) => refused("roster-unread", error.to_string()),
-        };
-        self.site.tell(notice);
+    /// Takes the authority's lists that the director passed on.
+    async fn take(&self, lists: Lists<Option<ByteBuf>>) {
+        let Some(member) = self.site.member.clone() else { return };
+        let (now, log) = ((self.site.clock)(), Arc::clone(&self.site.log));
+        // Fails only through a defect of this program, which is not to be doubled.
+        let _ = spawn_blocking(move || member.take(&lists, now, &*log)).await;
     }
 
     fn leave(&mut self, way: &mut Way) {

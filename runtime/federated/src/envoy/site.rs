@@ -10,16 +10,13 @@ use veilflow_spec::{Name, Provided, Result, StepError};
 
 use crate::deployed::Registry;
 use crate::experiment::Terms;
-use crate::pki::Identity;
+use crate::pki::Clock;
 use crate::wire::messages::OfferedFlow;
 
 use super::config::EnvoyConfig;
 use super::crossing::Crossing;
+use super::member::Member;
 use super::notice::{Notice, SiteLog};
-use super::roster::RosterPin;
-
-/// What asks for the time.
-pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// What a site's experiments share.
 pub(super) struct Site {
@@ -27,8 +24,8 @@ pub(super) struct Site {
     pub(super) registry: Registry,
     pub(super) log: Arc<dyn SiteLog>,
     pub(super) clock: Clock,
-    /// The site's roster; none without an identity.
-    pub(super) roster: Option<RosterPin>,
+    /// None without an identity.
+    pub(super) member: Option<Member>,
     /// What a step finds in its context.
     pub(super) provided: Provided,
     /// A permit for each processor.
@@ -43,16 +40,15 @@ impl Site {
         log: Arc<dyn SiteLog>,
         clock: Clock,
         journal: impl InputJournal + Send + 'static,
-        identity: Option<(Identity, RosterPin)>,
+        member: Option<Member>,
     ) -> Self {
-        let roster = identity.as_ref().map(|(_, roster)| roster.clone());
-        let now = Arc::clone(&clock);
+        let (own, now) = (member.clone(), Arc::clone(&clock));
         let site = SecureSite::new(config.policy.sessions, SiteJournal::new(journal), move || {
-            signs_with(identity.as_ref(), now())
+            signs_with(own.as_ref(), now())
         });
         let cpus = Arc::new(Semaphore::new(config.resources.cpus.min(Semaphore::MAX_PERMITS)));
         let provided = Provided::nothing().with(site);
-        Self { config, registry, log, clock, roster, provided, cpus, crossing: Arc::default() }
+        Self { config, registry, log, clock, member, provided, cpus, crossing: Arc::default() }
     }
 
     pub(super) fn name(&self) -> &Name {
@@ -87,10 +83,10 @@ impl Site {
 }
 
 /// What a signed session is signed with, and whom the site trusts, as it is now.
-fn signs_with(identity: Option<&(Identity, RosterPin)>, now: SystemTime) -> Result<SiteIdentity> {
+fn signs_with(member: Option<&Member>, now: SystemTime) -> Result<SiteIdentity> {
     let text =
         "this envoy has no identity: without certificates it can only take part in semi-honest sessions";
-    let (identity, roster) = identity.ok_or_else(|| StepError::with_code("no-identity", text))?;
+    let Member { identity, roster, .. } = member.ok_or_else(|| StepError::with_code("no-identity", text))?;
     let key = identity.signing_key().map_err(|error| StepError::with_code(error.code(), error))?;
     let trusted = roster.identities(now).map_err(|error| StepError::with_code(error.code(), error))?;
     Ok(SiteIdentity { key: Arc::new(key), trusted: Arc::new(trusted) })

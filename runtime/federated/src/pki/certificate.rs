@@ -6,7 +6,7 @@
 //! and lists its hosts; all others are for clients only.
 
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use veilflow_spec::Name;
 use x509_parser::certification_request::X509CertificationRequest;
@@ -21,6 +21,8 @@ use super::error::{PkiError, malformed};
 use super::key::SubjectKey;
 use super::role::Role;
 
+/// Certificates are valid from a little before they are made: clocks of sites differ.
+pub(crate) const BACKDATED: Duration = Duration::from_secs(3600);
 /// More than any certificate or request of a federation has.
 pub(crate) const MAX_CERTIFICATE_BYTES: usize = 16 * 1024;
 

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, de};
 use time::OffsetDateTime;
+
+/// What asks for the time: the system's clock, or a test's.
+pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// The seconds since 1970; 0 for a clock that shows less.
 pub(crate) fn seconds(time: SystemTime) -> u64 {

@@ -16,6 +16,7 @@ use super::error::PkiError;
 use super::files;
 use super::identity::{self, Identity};
 use super::key::Key;
+use super::revocations::RevocationList;
 use super::roster::SignedRoster;
 use super::token::Token;
 use super::trust::{Thumbprint, Trust};
@@ -125,6 +126,8 @@ pub struct Granted {
     pub authority: ByteBuf,
     /// The roster, with the new participant in it.
     pub roster: ByteBuf,
+    /// The list of revoked certificates.
+    pub revocations: ByteBuf,
 }
 
 impl Granted {
@@ -141,7 +144,7 @@ impl Granted {
         let trust = Trust::from_der(&self.authority)?;
         let certificate = CertificateDer::from(self.certificate.to_vec());
         let roster = SignedRoster::from_bytes(self.roster.to_vec());
-        identity::write_public(dir, &certificate, &trust, &roster)
+        identity::write_public(dir, &certificate, &trust, &roster, &self.revocations)
     }
 
     /// Writes the certificate alone, as PEM.
@@ -295,8 +298,9 @@ impl Enrolling {
         }
         let roster = SignedRoster::from_bytes(granted.roster.to_vec());
         roster.verify(&trust, now)?;
+        RevocationList::verify(&granted.revocations, &trust)?;
         let der = CertificateDer::from(granted.certificate.to_vec());
-        identity::write_public(&self.dir, &der, &trust, &roster)?;
+        identity::write_public(&self.dir, &der, &trust, &roster, &granted.revocations)?;
         let identity = Identity::load(&self.dir)?;
         identity.check(claims.role, now)?;
         Ok(identity)

@@ -91,12 +91,6 @@ pub enum PkiError {
         /// Whose.
         name: Name,
     },
-    /// Revoked.
-    #[error("the certificate of {name} is revoked: ask the administrator for a token and enrol again")]
-    Revoked {
-        /// Whose.
-        name: Name,
-    },
     /// A second identity of one name.
     #[error(
         "{name} has a valid certificate already: `pki renew` prolongs it, and `pki revoke --name '{name}'` ends it first"
@@ -259,7 +253,6 @@ impl PkiError {
             PkiError::WrongRole { .. } => "wrong-role",
             PkiError::WrongName { .. } => "wrong-name",
             PkiError::WrongKey { .. } => "wrong-key",
-            PkiError::Revoked { .. } => "revoked",
             PkiError::NameTaken { .. } => "name-taken",
             PkiError::UnknownName { .. } => "unknown-name",
             PkiError::TokenUsed { .. } => "token-used",

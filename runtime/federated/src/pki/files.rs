@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use pem_rfc7468::LineEnding;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::error::{PkiError, malformed};
@@ -94,6 +96,36 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         return Err(bad(format!("it has {} certificates, and one or two were expected", read.len())));
     }
     Ok(read)
+}
+
+/// A file that an administrator may replace while a process runs.
+pub(crate) struct Watched {
+    path: PathBuf,
+    /// When it was written, and its length.
+    seen: Option<(SystemTime, u64)>,
+}
+
+/// How often such a file is looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+impl Watched {
+    /// What is there now counts as new: somebody may have replaced it just before.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, seen: None }
+    }
+
+    /// Returns when it is there and is another one than the last time.
+    pub(crate) async fn replaced(&mut self) {
+        loop {
+            let now = fs::metadata(&self.path).and_then(|it| Ok((it.modified()?, it.len()))).ok();
+            let is_new = now.is_some() && now != self.seen;
+            self.seen = now;
+            if is_new {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
 }
 
 fn replace_with(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), PkiError> {

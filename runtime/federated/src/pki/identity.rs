@@ -8,11 +8,12 @@ use rustls_pki_types::CertificateDer;
 use veilflow_secagg::IdentityKey;
 use veilflow_spec::Name;
 
-use super::certificate::{Certificate, Peer};
+use super::certificate::{BACKDATED, Certificate, Peer};
 use super::clock::seconds;
 use super::error::PkiError;
 use super::files;
 use super::key::Key;
+use super::revocations::Revocations;
 use super::role::Role;
 use super::roster::SignedRoster;
 use super::trust::{Thumbprint, Trust, in_time};
@@ -25,7 +26,7 @@ pub(crate) const CERTIFICATE: &str = "certificate.pem";
 pub(crate) const AUTHORITY: &str = "authority.pem";
 /// The roster as it was when the identity was made.
 pub(crate) const ROSTER: &str = "roster.cbor";
-/// Which certificates are revoked: a director reads it, and keeps the newest list in it.
+/// Which certificates are revoked. A director keeps the newest list in it; a site does so in its state folder.
 pub const REVOCATIONS_FILE: &str = "revocations.cbor";
 
 /// Who a process is. Secret: a redacted `Debug`. Cheap to clone.
@@ -118,15 +119,25 @@ impl Identity {
             return Err(PkiError::WrongRole { name, expected: role.as_str(), got: self.role() });
         }
         let valid = (seconds(self.certificate.not_before), seconds(self.certificate.peer.not_after));
-        let next = "ask the administrator to renew it (`pki renew`)";
+        let next = "it cannot be renewed any more: ask the administrator for a new identity (`pki token`, for a director `pki issue`)";
         in_time("certificate", self.name().as_str(), valid, now, next)
     }
 
-    /// Whether less than a third of its time is left.
-    pub fn is_due(&self, now: SystemTime) -> bool {
-        let (from, to) = (self.certificate.not_before, self.certificate.peer.not_after);
-        let whole = to.duration_since(from).unwrap_or(Duration::ZERO);
-        to.duration_since(now).unwrap_or(Duration::ZERO) < whole / 3
+    /// When its renewal is asked for: when only `before` of its time is left, or a third where that is not said. Never in
+    /// its first third: a certificate that is shorter than `before` would be renewed over and over.
+    pub fn renews_at(&self, before: Option<Duration>) -> SystemTime {
+        let (from, to) = (self.certificate.not_before + BACKDATED, self.certificate.peer.not_after);
+        let whole = to.duration_since(from).unwrap_or_default();
+        to - before.unwrap_or(whole / 3).min(whole * 2 / 3)
+    }
+
+    /// The list of revoked certificates in its folder: the newest at a director, elsewhere the one that was there when the
+    /// identity was made.
+    ///
+    /// # Errors
+    /// A file that is there and is no list of its authority.
+    pub fn revocations(&self) -> Result<Revocations, PkiError> {
+        Revocations::open(&self.dir.join(REVOCATIONS_FILE), &self.trust)
     }
 
     /// Puts a newer certificate for the same key, name and role in place of this one.
@@ -134,12 +145,21 @@ impl Identity {
     /// # Errors
     /// A certificate of another authority, key, name or role.
     pub fn install(&self, der: &[u8]) -> Result<Self, PkiError> {
-        let new = Self::of(
-            &self.dir,
-            Key::clone(&self.key),
-            CertificateDer::from(der.to_vec()),
-            self.trust.clone(),
-        )?;
+        let new = self.with(CertificateDer::from(der.to_vec()))?;
+        write_certificate(&self.dir, &new.der, &self.trust)?;
+        Ok(new)
+    }
+
+    /// The same with the certificate that is in its folder now; none where that is this one.
+    pub(crate) fn reloaded(&self) -> Result<Option<Self>, PkiError> {
+        // There is at least one.
+        let der = files::certificates(&self.dir.join(CERTIFICATE))?.swap_remove(0);
+        if der == self.der { Ok(None) } else { self.with(der).map(Some) }
+    }
+
+    /// The same with another certificate for the same key, name and role.
+    fn with(&self, der: CertificateDer<'static>) -> Result<Self, PkiError> {
+        let new = Self::of(&self.dir, Key::clone(&self.key), der, self.trust.clone())?;
         if new.name() != self.name() {
             return Err(PkiError::WrongName {
                 what: "certificate",
@@ -151,7 +171,6 @@ impl Identity {
             let name = self.name().clone();
             return Err(PkiError::WrongRole { name, expected: self.role().as_str(), got: new.role() });
         }
-        write_certificate(&self.dir, &new.der, &self.trust)?;
         Ok(new)
     }
 
@@ -171,10 +190,12 @@ pub(crate) fn write_public(
     certificate: &CertificateDer<'_>,
     trust: &Trust,
     roster: &SignedRoster,
+    revocations: &[u8],
 ) -> Result<(), PkiError> {
     let authority = files::certificates_to_pem(std::slice::from_ref(trust.certificate()))?;
     files::replace(&dir.join(AUTHORITY), authority.as_bytes())?;
     files::replace(&dir.join(ROSTER), roster.to_bytes())?;
+    files::replace(&dir.join(REVOCATIONS_FILE), revocations)?;
     write_certificate(dir, certificate, trust)
 }
 

@@ -3,8 +3,8 @@
 //! | who | has | does |
 //! |---|---|---|
 //! | administrator | [`Authority`]: the authority's key | makes tokens, signs requests, renews, revokes, signs the [roster](SignedRoster) |
-//! | director | an [`Identity`], [`Revocations`], a [`Relay`] | relays requests and answers; can make neither |
-//! | site | an [`Identity`], whose key was made there | enrols with a [`Token`], pins the authority and the roster |
+//! | director | an [`Identity`], [`Revocations`], a [`Relay`] | relays requests, answers and lists; can make none of them |
+//! | site | an [`Identity`], whose key was made there, [`Revocations`] | enrols with a [`Token`], renews its certificate, pins the authority and the roster |
 //!
 //! A certificate's common name is the participant's name, and its URI names the role. Nothing of the system's own
 //! trust in authorities is used anywhere. Does not defend against an administrator who gives certificates to the wrong
@@ -20,6 +20,7 @@ mod identity;
 mod key;
 mod policy;
 mod relay;
+mod renewal;
 mod revocations;
 mod role;
 mod roster;
@@ -29,6 +30,7 @@ mod trust;
 
 pub use authority::{Authority, Issued, Order, Reviewed};
 pub use certificate::Peer;
+pub(crate) use clock::Clock;
 pub use clock::{Date, InvalidDuration, Validity};
 pub use enrolment::{
     Answer, EnrollReply, EnrollRequest, Enrolling, Granted, PendingRequest, Publication, RequestId, Verdict,
@@ -39,6 +41,8 @@ pub use identity::{Identity, REVOCATIONS_FILE};
 pub use key::Passphrase;
 pub use policy::{PolicyError, SigningPolicy};
 pub use relay::Relay;
+pub use renewal::Renewal;
+pub(crate) use renewal::Renewer;
 pub use revocations::{RevocationList, Revocations, Revoked};
 pub use role::{InvalidRole, Role};
 pub use roster::{Member, Roster, RosterChange, SignedRoster};

@@ -1,4 +1,7 @@
 //! Certificates that hold no longer, as the authority says. They end the connections that are open, too.
+//!
+//! A list has a version, so that nobody can go back to an older one. It does not end: what bounds the time for which a
+//! director can hold a newer one back is the end of its own certificate and of the roster.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +11,12 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use veilflow_spec::Name;
 
 use super::clock::{from_seconds, seconds};
 use super::error::PkiError;
-use super::files;
+use super::files::{self, Watched};
 use super::key::Key;
 use super::trust::{REVOCATIONS, Trust};
 
@@ -21,6 +25,7 @@ use super::trust::{REVOCATIONS, Trust};
 pub struct RevocationList {
     version: u64,
     revoked: BTreeMap<Vec<u8>, Revoked>,
+    signed: Vec<u8>,
 }
 
 /// A revoked certificate.
@@ -33,8 +38,19 @@ pub struct Revoked {
 }
 
 impl RevocationList {
-    pub(crate) fn new(version: u64, revoked: BTreeMap<Vec<u8>, Revoked>) -> Self {
-        Self { version, revoked }
+    pub(crate) fn sign(
+        key: &Key,
+        version: u64,
+        revoked: BTreeMap<Vec<u8>, Revoked>,
+    ) -> Result<Self, PkiError> {
+        let line = |(serial, revoked): (&Vec<u8>, &Revoked)| Line {
+            serial: ByteBuf::from(serial.clone()),
+            name: revoked.name.clone(),
+            at: seconds(revoked.at),
+        };
+        let encoded = Encoded { version, revoked: revoked.iter().map(line).collect() };
+        let signed = REVOCATIONS.sign(key, &encoded)?;
+        Ok(Self { version, revoked, signed })
     }
 
     /// Grows with each list that the authority signs; 0 before the first.
@@ -52,13 +68,9 @@ impl RevocationList {
         self.revoked.iter().map(|(serial, revoked)| (serial.as_slice(), revoked))
     }
 
-    pub(crate) fn sign(&self, key: &Key) -> Result<Vec<u8>, PkiError> {
-        let lines = self.revoked.iter().map(|(serial, revoked)| Line {
-            serial: ByteBuf::from(serial.clone()),
-            name: revoked.name.clone(),
-            at: seconds(revoked.at),
-        });
-        REVOCATIONS.sign(key, &Encoded { version: self.version, revoked: lines.collect() })
+    /// As it travels and is kept; nothing before the first.
+    pub fn to_bytes(&self) -> &[u8] {
+        &self.signed
     }
 
     /// The list, where the authority signed it.
@@ -69,7 +81,8 @@ impl RevocationList {
         let encoded: Encoded = REVOCATIONS.decode(trust.body(&REVOCATIONS, bytes)?)?;
         let line =
             |line: Line| (line.serial.into_vec(), Revoked { name: line.name, at: from_seconds(line.at) });
-        Ok(Self { version: encoded.version, revoked: encoded.revoked.into_iter().map(line).collect() })
+        let revoked = encoded.revoked.into_iter().map(line).collect();
+        Ok(Self { version: encoded.version, revoked, signed: bytes.to_vec() })
     }
 }
 
@@ -140,6 +153,20 @@ impl Revocations {
             self.0.list.send_replace(Arc::new(list));
         }
         Ok(newer)
+    }
+
+    /// Reads the file again whenever it is replaced, for ever. Tells of each that is refused.
+    pub(crate) async fn watch(&self, refused: impl Fn(PkiError)) {
+        let Some(path) = self.0.path.clone() else { return std::future::pending().await };
+        let mut watched = Watched::new(path);
+        loop {
+            watched.replaced().await;
+            let own = self.clone();
+            // Fails only where this program ends.
+            if let Ok(Err(error)) = spawn_blocking(move || own.reload()).await {
+                refused(error);
+            }
+        }
     }
 
     fn is_newer(&self, list: &RevocationList) -> Result<bool, PkiError> {

@@ -1,10 +1,11 @@
 //! The dialling end: one connection to a director, and its calls.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -20,13 +21,14 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::client::Grpc;
 
 use super::codec::{Cbor, ChunksIn, ChunksOut};
+use super::cut::Cut;
 use super::error::WireError;
 use super::limits::{ANSWER_BYTES, CONNECTION_WINDOW, FRAME_BYTES, Limits, STREAM_WINDOW};
 use super::messages::{Ask, ChunkHash, EnvoyStatus, Follow, FromEnvoy, Results, Submit, ToEnvoy, Told};
@@ -35,7 +37,7 @@ use super::packing::{Compression, Packed, Packing};
 use super::security::{Dialing, PARTY_HEADER, require_loopback};
 use super::stream::{Incoming, Outgoing};
 use crate::experiment::Summary;
-use crate::pki::{EnrollReply, EnrollRequest, PendingRequest, Publication};
+use crate::pki::{EnrollReply, EnrollRequest, Peer, PendingRequest, Publication, Revocations};
 
 /// The port of a director whose address names none.
 pub const DEFAULT_PORT: u16 = 50050;
@@ -56,7 +58,7 @@ pub struct Connection {
 /// Connects to a director: `https://HOST:PORT`, or without TLS `http://127.0.0.1:PORT`.
 ///
 /// # Errors
-/// [`WireError::Url`], [`WireError::Connect`], [`WireError::Handshake`], [`WireError::Timeout`], and
+/// [`WireError::Url`], [`WireError::Connect`], [`WireError::Handshake`], [`WireError::Revoked`], [`WireError::Timeout`], and
 /// [`WireError::Plaintext`] for plaintext to anything but a loopback address.
 pub async fn dial(url: &str, security: &Dialing, limits: &Limits) -> Result<Connection, WireError> {
     let target = Target::parse(url, security)?;
@@ -66,15 +68,20 @@ pub async fn dial(url: &str, security: &Dialing, limits: &Limits) -> Result<Conn
             Dialing::InsecureLoopback(party) => {
                 let party = party.as_ref().map(|party| HeaderValue::try_from(party.to_string()));
                 let party = party.transpose().map_err(|error| target.invalid(error))?;
-                Connection::new(stream, &target, party, limits).await
+                Connection::new(stream, &target, party, limits, std::future::pending()).await
             }
-            Dialing::Mutual(config) => {
+            Dialing::Mutual { config, revocations } => {
                 let name =
                     ServerName::try_from(target.host.clone()).map_err(|error| target.invalid(error))?;
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await;
                 let stream =
                     stream.map_err(|source| WireError::Handshake { address: target.authority(), source })?;
-                Connection::new(stream, &target, None, limits).await
+                let director = target.director(stream.get_ref().1)?;
+                if revocations.as_ref().is_some_and(|list| list.is_revoked(&director.serial)) {
+                    return Err(WireError::Revoked { address: target.authority(), name: director.name });
+                }
+                let unworthy = unworthy(director, revocations.clone());
+                Connection::new(stream, &target, None, limits, unworthy).await
             }
         }
     };
@@ -96,7 +103,7 @@ impl Target {
         let wrong = |why: &str| WireError::Url { url: url.to_owned(), why: why.to_owned() };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
         let scheme = match security {
-            Dialing::Mutual(_) => "https",
+            Dialing::Mutual { .. } => "https",
             Dialing::InsecureLoopback(_) => "http",
         };
         if uri.scheme_str() != Some(scheme) {
@@ -122,6 +129,18 @@ impl Target {
         }
     }
 
+    /// Whose certificate the other end has shown.
+    fn director(&self, tls: &rustls::ClientConnection) -> Result<Peer, WireError> {
+        let shown = tls.peer_certificates().and_then(<[_]>::first).map(|der| Peer::from_der(der));
+        // TLS has read it already.
+        let source = match shown {
+            Some(Ok(peer)) => return Ok(peer),
+            Some(Err(error)) => io::Error::new(io::ErrorKind::InvalidData, error),
+            None => io::Error::new(io::ErrorKind::InvalidData, "no certificate was shown"),
+        };
+        Err(WireError::Handshake { address: self.authority(), source })
+    }
+
     /// The first of the host's addresses that answers.
     async fn connect(&self, loopback_only: bool) -> Result<TcpStream, WireError> {
         let unreachable = |source| WireError::Connect { address: self.authority(), source };
@@ -136,12 +155,29 @@ impl Target {
     }
 }
 
+/// Returns when a connection to this director may not go on, and says why.
+async fn unworthy(director: Peer, revocations: Option<Revocations>) -> String {
+    let left = director.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+    let revoked = async {
+        match &revocations {
+            Some(list) => list.until_revoked(&director.serial).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = revoked => format!("the certificate of {} is revoked", director.name),
+        () = sleep(left) => format!("the certificate of {} has ended", director.name),
+    }
+}
+
 impl Connection {
+    /// `unworthy` ends it.
     async fn new(
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         target: &Target,
         party: Option<HeaderValue>,
         limits: &Limits,
+        unworthy: impl Future<Output = String> + Send + 'static,
     ) -> Result<Self, WireError> {
         let mut protocol = http2::Builder::new(TokioExecutor::new());
         protocol
@@ -154,8 +190,15 @@ impl Connection {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME_BYTES);
         let lost = |error: hyper::Error| WireError::Lost(error.to_string());
-        let (sender, connection) = protocol.handshake(TokioIo::new(io)).await.map_err(lost)?;
         let (tell, over) = watch::channel(None);
+        let tells = tell.clone();
+        let unworthy = async move {
+            let why = unworthy.await;
+            tells.send_replace(Some(why.clone()));
+            why
+        };
+        let io = TokioIo::new(Cut::new(io, unworthy.boxed()));
+        let (sender, connection) = protocol.handshake(io).await.map_err(lost)?;
         tokio::spawn(async move {
             let end = match connection.await {
                 Ok(()) => "it was closed".to_owned(),
@@ -163,7 +206,8 @@ impl Connection {
                     std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string)
                 }
             };
-            tell.send_replace(Some(end));
+            // Who cut it has said why.
+            tell.send_if_modified(|over| over.is_none() && over.replace(end).is_none());
         });
         let origin = Uri::builder()
             .scheme(target.scheme)

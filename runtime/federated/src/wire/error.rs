@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tonic::{Code, Status};
-use veilflow_spec::Fingerprint;
+use veilflow_spec::{Fingerprint, Name};
 
 use super::codec;
 use super::messages::ChunkHash;
@@ -161,6 +161,17 @@ pub enum WireError {
         /// What TLS says.
         source: io::Error,
     },
+    /// A director whose certificate does not count any more. Nothing was said to it.
+    #[error(
+        "the certificate of {name} at {address} is revoked, and nothing is said to it: ask the federation's administrator \
+         for the director that took its place"
+    )]
+    Revoked {
+        /// Where.
+        address: String,
+        /// Whose certificate it is.
+        name: Name,
+    },
     /// It took too long.
     #[error("{what} took longer than {after:?}")]
     Timeout {
@@ -214,6 +225,7 @@ impl WireError {
             WireError::Plaintext(_) => "plaintext",
             WireError::Connect { .. } => "unreachable",
             WireError::Handshake { .. } => "handshake",
+            WireError::Revoked { .. } => "director-revoked",
             WireError::Timeout { .. } => "timeout",
             WireError::Refused(refusal) => refusal.code(),
             WireError::Lost(_) => "lost",
@@ -236,6 +248,7 @@ impl WireError {
             WireError::Handshake { source, .. } => source.kind() != io::ErrorKind::InvalidData,
             WireError::Url { .. }
             | WireError::Plaintext(_)
+            | WireError::Revoked { .. }
             | WireError::Refused(_)
             | WireError::TooLarge { .. }
             | WireError::ChunkCount { .. }

@@ -41,6 +41,15 @@ pub struct OfferedFlow {
     pub fingerprint: Option<Fingerprint>,
 }
 
+/// Something of each list that the authority signs for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lists<T> {
+    /// Who belongs to the federation, with which key.
+    pub roster: T,
+    /// Whose certificates no longer count.
+    pub revocations: T,
+}
+
 /// From an envoy, over its one long-lived stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromEnvoy {
@@ -52,8 +61,8 @@ pub enum FromEnvoy {
         incarnation: [u8; 16],
         /// The flows that are compiled into it and that its configuration allows.
         flows: Vec<OfferedFlow>,
-        /// The version of the roster of identities that it has.
-        roster: u64,
+        /// The versions of the authority's lists that it has.
+        lists: Lists<u64>,
     },
     /// A task ended. Repeated after a reconnection until it is acknowledged.
     Done {
@@ -85,13 +94,13 @@ pub enum ToEnvoy {
     Welcome {
         /// [`PROTOCOL`].
         protocol: u32,
-        /// The roster of identities that the authority signed, where the envoy's is older.
-        roster: Option<ByteBuf>,
+        /// The authority's lists, where the envoy's are older.
+        lists: Lists<Option<ByteBuf>>,
         /// Experiments that it may still hold state of. It drops all others.
         experiments: Vec<ExperimentId>,
     },
-    /// A newer roster of identities.
-    Roster(ByteBuf),
+    /// Newer lists of the authority.
+    Lists(Lists<Option<ByteBuf>>),
     /// A task. The same one may come again after a reconnection; it is done once.
     Task {
         /// Of which experiment.

@@ -9,6 +9,7 @@ mod bounds;
 mod census;
 mod chunks;
 mod codec;
+mod cut;
 mod dial;
 mod error;
 mod hash;

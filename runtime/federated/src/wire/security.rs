@@ -9,7 +9,8 @@ use veilflow_spec::Name;
 
 use super::chunks::Party;
 use super::error::{Refusal, WireError};
-use crate::pki::{Peer, Revocations, Role};
+use crate::pki::{Identity, Peer, PkiError, Revocations, Role, Thumbprint};
+use crate::tls;
 
 /// How a server knows its peers.
 #[derive(Clone)]
@@ -29,9 +30,33 @@ pub enum Security {
 #[derive(Clone)]
 pub enum Dialing {
     /// TLS 1.3 with certificates of the federation, or with none to enrol.
-    Mutual(Arc<rustls::ClientConfig>),
+    Mutual {
+        /// See [`tls`](crate::tls).
+        config: Arc<rustls::ClientConfig>,
+        /// Whose certificates no longer count: such a director is not talked to, and a connection ends as soon as its
+        /// certificate is among them. None for who enrols, and has no list yet.
+        revocations: Option<Revocations>,
+    },
     /// Plaintext to a loopback address, and the client's word for who it is; nobody, to enrol.
     InsecureLoopback(Option<Party>),
+}
+
+impl Dialing {
+    /// With this identity, to directors whose certificates are not in the list.
+    ///
+    /// # Errors
+    /// As [`client_config`](crate::tls::client_config).
+    pub fn with(identity: &Identity, revocations: Revocations) -> Result<Self, PkiError> {
+        Ok(Self::Mutual { config: tls::client_config(identity)?, revocations: Some(revocations) })
+    }
+
+    /// Without an identity, to enrol with a director of this authority.
+    ///
+    /// # Errors
+    /// As [`enrolling_client_config`](crate::tls::enrolling_client_config).
+    pub fn enrolling(authority: Thumbprint) -> Result<Self, PkiError> {
+        Ok(Self::Mutual { config: tls::enrolling_client_config(authority)?, revocations: None })
+    }
 }
 
 /// The header in which a client says who it is, where the director takes its word.

@@ -26,7 +26,11 @@ impl Federation {
     }
 
     async fn director(&self, require_client: bool) -> (Running, Revocations) {
-        let identity = Identity::load(&self.made.director).unwrap();
+        self.director_as(&self.made.director, require_client).await
+    }
+
+    async fn director_as(&self, identity: &Path, require_client: bool) -> (Running, Revocations) {
+        let identity = Identity::load(identity).unwrap();
         let revocations = Revocations::none(identity.authority());
         let config = tls::server_config(&identity, require_client).unwrap();
         let security = Security::Mutual { config, revocations: revocations.clone() };
@@ -48,8 +52,9 @@ fn url(director: &Running) -> String {
 }
 
 async fn dial_as(director: &Running, identity: &Path) -> Result<Connection, WireError> {
-    let config = tls::client_config(&Identity::load(identity).unwrap()).unwrap();
-    dial(&url(director), &Dialing::Mutual(config), &Limits::default()).await
+    let identity = Identity::load(identity).unwrap();
+    let dialing = Dialing::with(&identity, identity.revocations().unwrap()).unwrap();
+    dial(&url(director), &dialing, &Limits::default()).await
 }
 
 /// How a call ends of somebody who is turned away: in TLS 1.3 that may show in the handshake or just after it.
@@ -92,7 +97,7 @@ async fn no_ones_word_counts_where_there_are_certificates() {
 async fn without_a_certificate_one_can_enroll_and_nothing_else() {
     let federation = Federation::new();
     let identity = Identity::load(federation.envoy("Bengaluru")).unwrap();
-    let pinned = Dialing::Mutual(tls::enrolling_client_config(identity.authority().thumbprint()).unwrap());
+    let pinned = Dialing::enrolling(identity.authority().thumbprint()).unwrap();
     let (open, _) = federation.director(false).await;
     let nobody = dial(&url(&open), &pinned, &Limits::default()).await.unwrap();
     assert_eq!(nobody.enroll(enroll_request()).await.unwrap(), EnrollReply::Pending);
@@ -128,7 +133,7 @@ async fn another_authoritys_certificate_is_refused_at_both_ends() {
     let config = config.unwrap().with_root_certificates(roots).with_client_auth_cert(chain, key);
     let mut config = config.unwrap();
     config.alpn_protocols = vec![tls::ALPN.to_vec()];
-    let security = Dialing::Mutual(Arc::new(config));
+    let security = Dialing::Mutual { config: Arc::new(config), revocations: None };
     let refused = match dial(&url(&director), &security, &Limits::default()).await {
         Ok(connection) => soon("a refusal", connection.missing(Vec::new())).await.unwrap_err(),
         Err(error) => error,
@@ -180,6 +185,52 @@ async fn a_revoked_certificate_ends_its_open_connections_at_once() {
     director.logged("revoked").await;
     other_says.send(hello()).await.unwrap();
     assert_eq!(other_hears.next().await.unwrap(), Some(welcome()));
+}
+
+#[tokio::test]
+async fn a_revoked_director_is_left_at_once_and_not_talked_to() {
+    let federation = Federation::new();
+    let (director, _) = federation.director(true).await;
+    let identity = Identity::load(federation.envoy("Bengaluru")).unwrap();
+    // What the site knows, whatever the director says.
+    let known = Revocations::none(identity.authority());
+    let dialing = Dialing::with(&identity, known.clone()).unwrap();
+    let dial = async || dial(&url(&director), &dialing, &Limits::default()).await;
+    let open = dial().await.unwrap();
+    let (say, mut hear) = open.attach().await.unwrap();
+    say.send(hello()).await.unwrap();
+    assert_eq!(hear.next().await.unwrap(), Some(welcome()));
+    let mut authority = federation.authority();
+    let before = authority.revocations().unwrap();
+    authority.revoke(&"director".into(), SystemTime::now()).unwrap();
+    known.update(&authority.revocations().unwrap()).unwrap();
+    assert_eq!(soon("its end", open.closed()).await, "the certificate of director is revoked");
+    assert!(soon("the stream's end", hear.next()).await.is_err());
+    let refused = dial().await.unwrap_err();
+    assert_eq!((refused.code(), refused.is_transient()), ("director-revoked", false));
+    let text = refused.to_string();
+    assert!(text.contains("the certificate of director at localhost:") && text.contains("revoked"), "{text}");
+    // The list from before does not bring it back.
+    assert_eq!(known.update(&before).unwrap_err().code(), "stale");
+    assert_eq!(dial().await.unwrap_err().code(), "director-revoked");
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_the_directors_certificate() {
+    let federation = Federation::new();
+    let dir = federation.dir.path().join("short");
+    let order = Order {
+        name: Name::from("short"),
+        role: Role::Director,
+        hosts: vec!["localhost".to_owned()],
+        valid: Validity(Duration::from_secs(60)),
+    };
+    // A certificate is good for a minute at least: this one has five seconds left.
+    let began = SystemTime::now() - Duration::from_secs(55);
+    federation.authority().issue(&order, &dir, began).unwrap();
+    let (director, _) = federation.director_as(&dir, true).await;
+    let envoy = dial_as(&director, federation.envoy("Bengaluru")).await.unwrap();
+    assert_eq!(soon("its end", envoy.closed()).await, "the certificate of short has ended");
 }
 
 #[tokio::test]

@@ -60,11 +60,11 @@ pub(crate) fn publication() -> Publication {
 }
 
 pub(crate) fn hello() -> FromEnvoy {
-    FromEnvoy::Hello { protocol: PROTOCOL, incarnation: [1; 16], flows: Vec::new(), roster: 0 }
+    FromEnvoy::Hello { protocol: PROTOCOL, incarnation: [1; 16], flows: Vec::new(), lists: Lists::default() }
 }
 
 pub(crate) fn welcome() -> ToEnvoy {
-    ToEnvoy::Welcome { protocol: PROTOCOL, roster: None, experiments: Vec::new() }
+    ToEnvoy::Welcome { protocol: PROTOCOL, lists: Lists::default(), experiments: Vec::new() }
 }
 
 /// Bytes that no compressor and no accident makes equal.

@@ -107,3 +107,14 @@ fn a_session_costs_what_its_plan_says() {
     assert_eq!(report.server_cost, simulation.plan.server_cost(2));
     assert_eq!(report.largest_upload_bytes, simulation.plan.upload("site-00".len()).total());
 }
+
+/// Such as a graph that holds against a curious server only: a benchmark measures it all the same.
+#[test]
+fn a_plan_that_a_run_would_refuse_is_measured() {
+    for security in [Security::SemiHonest, Security::default()] {
+        let parameters = Parameters::new().with_security(security).with_num_shares(NumShares::Count(6));
+        let (plan, refused) = parameters.plan_unchecked(30, Layout::new(1, 50)).unwrap();
+        assert!(refused.is_some(), "{security}");
+        assert!(run(Simulation::new(plan)).exact, "{security}");
+    }
+}

@@ -90,9 +90,11 @@ class Key:
     def __init__(self, scalar):
         self.scalar = scalar
         self.key = ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
-        self.public = self.key.public_key().public_bytes(
-            serialization.Encoding.X962, serialization.PublicFormat.CompressedPoint
-        )
+        self.public = self.encoded(serialization.PublicFormat.CompressedPoint)
+        self.advertised = self.encoded(serialization.PublicFormat.UncompressedPoint)
+
+    def encoded(self, form):
+        return self.key.public_key().public_bytes(serialization.Encoding.X962, form)
 
     def agree(self, public):
         other = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public)
@@ -229,7 +231,10 @@ for name in NAMES:
         "session": session, "plan": plan, "sealing_key": keys[0], "masking_key": keys[1], "commitment": keys[2],
         "signature": identity[name].sign(statement),
     }
-    sent("advertise-keys", name, advertised[name])
+    sent(
+        "advertise-keys", name,
+        advertised[name] | {"sealing_key": sealing[name].advertised, "masking_key": masking[name].advertised},
+    )
 members = [
     {"name": name}
     | {key: advertised[name][key] for key in ("sealing_key", "masking_key", "commitment", "signature")}

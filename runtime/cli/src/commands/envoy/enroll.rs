@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use veilflow_federated::pki::{EnrollReply, Enrolling, Identity, Token, Verdict};
-use veilflow_federated::tls;
+use veilflow_federated::pki::{EnrollReply, EnrollRequest, Enrolling, Granted, Identity, Token, Verdict};
 use veilflow_federated::wire::{Dialing, Limits, WireError, dial};
 
 use crate::args::Shape;
@@ -60,12 +59,8 @@ pub(super) fn enroll(matches: &ArgMatches, console: &mut Console) -> Result<(), 
         "the key of this request is {}: compare it with what `pki sign` shows",
         enrolling.thumbprint()
     ));
-    let runtime = serving::runtime()?;
-    let verdict = runtime.block_on(answered(&args.director, &enrolling, &log))?;
-    let granted = match verdict {
-        Verdict::Granted(granted) => granted,
-        Verdict::Refused { reason } => return Err(CliError::NotEnrolled { reason }),
-    };
+    let dialing = Dialing::enrolling(enrolling.authority())?;
+    let granted = granted(&args.director, &dialing, enrolling.request(), &log)?;
     let identity: Identity = enrolling.finish(&granted, SystemTime::now())?;
     let enrolled = Enrolled {
         name: identity.name().to_string(),
@@ -84,16 +79,33 @@ pub(super) fn enroll(matches: &ArgMatches, console: &mut Console) -> Result<(), 
     })
 }
 
+/// What the authority grants.
+pub(super) fn granted(
+    director: &str,
+    dialing: &Dialing,
+    request: &EnrollRequest,
+    log: &Log,
+) -> Result<Granted, CliError> {
+    match serving::runtime()?.block_on(answered(director, dialing, request, log))? {
+        Verdict::Granted(granted) => Ok(granted),
+        Verdict::Refused { reason } => Err(CliError::NotEnrolled { reason }),
+    }
+}
+
 /// Asks until the authority has answered. The same request again is the same request, so a connection that is lost costs
 /// nothing.
-async fn answered(director: &str, enrolling: &Enrolling, log: &Log) -> Result<Verdict, CliError> {
+async fn answered(
+    director: &str,
+    dialing: &Dialing,
+    request: &EnrollRequest,
+    log: &Log,
+) -> Result<Verdict, CliError> {
     let mut told = false;
     loop {
-        let config = tls::enrolling_client_config(enrolling.authority())?;
-        let connection = dial(director, &Dialing::Mutual(config), &Limits::default()).await?;
+        let connection = dial(director, dialing, &Limits::default()).await?;
         loop {
             // The director lets it wait for the authority's answer for a while.
-            match connection.enroll(enrolling.request().clone()).await {
+            match connection.enroll(request.clone()).await {
                 Ok(EnrollReply::Answered(verdict)) => return Ok(verdict),
                 Ok(EnrollReply::Pending) => {}
                 Err(WireError::Lost(_)) => break,

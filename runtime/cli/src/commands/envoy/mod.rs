@@ -1,7 +1,10 @@
 //! `envoy`: a site's process, and how it gets its identity.
 
 mod enroll;
+mod renew;
+mod revocations;
 mod roster;
+mod site;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ use veilflow_federated::Registry as Flows;
 use veilflow_federated::envoy::{Envoy, EnvoyConfig, Notice};
 use veilflow_spec::Signal;
 
+use self::site::{Site, site_file, take, taken};
 use super::federation::Ready;
 use crate::args::Shape;
 use crate::console::Console;
@@ -22,10 +26,15 @@ use crate::settings::{self, Kind, Setting};
 use crate::{json, serving};
 
 /// The keys of an envoy's file that are flags too.
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 17] = [
     Setting { key: "name", kind: Kind::Text("NAME"), help: "This site's name, as its certificate has it" },
     Setting { key: "director", kind: Kind::Text("URL"), help: "Where the director is" },
     Setting { key: "identity", kind: Kind::Path("DIR"), help: "Folder with the site's key and certificate" },
+    Setting {
+        key: "renew-before",
+        kind: Kind::Text("TIME"),
+        help: "With how much of its time left the certificate is renewed, such as 30d [default: a third of it]",
+    },
     Setting { key: "state-dir", kind: Kind::Path("DIR"), help: "Folder for what must outlast the process" },
     Setting {
         key: "insecure-loopback",
@@ -96,6 +105,8 @@ pub(crate) fn command(binary: &str) -> Command {
                 .after_help(example("start --config bengaluru.toml")),
         )
         .subcommand(enroll::command(binary))
+        .subcommand(renew::command(binary))
+        .subcommand(revocations::command(binary))
         .subcommand(roster::command(binary))
         .subcommand(
             Command::new("config")
@@ -138,6 +149,8 @@ pub(super) fn envoy(
     match matches.subcommand() {
         Some(("start", matches)) => start(registry, matches, console),
         Some(("enroll", matches)) => enroll::enroll(matches, console),
+        Some(("renew", matches)) => renew::renew(matches, console),
+        Some(("revocations", matches)) => revocations::revocations(matches, console),
         Some(("roster", matches)) => roster::roster(matches, console),
         Some((_, matches)) => match matches.subcommand() {
             Some((_, matches)) => check(registry, matches, console),

@@ -1,13 +1,12 @@
 //! `envoy roster`: whose keys this site trusts, and approving new ones.
 
-use std::path::PathBuf;
+use std::time::SystemTime;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use veilflow_federated::envoy::{EnvoyConfig, RosterEntry, RosterPin};
-use veilflow_federated::pki::Identity;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use veilflow_federated::envoy::{RosterEntry, RosterPin};
 use veilflow_spec::Name;
 
-use super::{output, shape};
+use super::{Site, output, shape, site_file, take, taken};
 use crate::args::Shape;
 use crate::console::Console;
 use crate::error::CliError;
@@ -16,14 +15,10 @@ use crate::{json, table};
 pub(super) fn command(binary: &str) -> Command {
     Command::new("roster")
         .about("Shows whose keys this site trusts, and approves those that wait")
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .required(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("This site's configuration"),
-        )
+        .arg(site_file())
+        .arg(take(
+            "Takes this roster of the authority, as `pki roster --out` writes it, where it is a newer one",
+        ))
         .arg(
             Arg::new("approve")
                 .long("approve")
@@ -58,11 +53,11 @@ impl From<RosterEntry> for Line {
 }
 
 pub(super) fn roster(matches: &ArgMatches, console: &mut Console) -> Result<(), CliError> {
-    // Required, so it is there.
-    let Some(path) = matches.get_one::<PathBuf>("config") else { return Ok(()) };
-    let config = EnvoyConfig::read(path)?;
-    let Some(folder) = &config.identity else { return Err(CliError::NoRoster) };
-    let pin = RosterPin::open(&config.state, &Identity::load(folder)?, config.additions)?;
+    let Site { config, identity } = Site::of(matches)?;
+    let pin = RosterPin::open(&config.state, &identity, config.additions)?;
+    if let Some(roster) = taken(matches)? {
+        pin.offer(&roster, SystemTime::now())?;
+    }
     let named = matches.get_many::<String>("approve").map(|names| names.map(|name| Name::from(name.trim())));
     match named {
         Some(names) => drop(pin.approve(&names.collect::<Vec<_>>())?),

@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use clap::Args;
 use veilflow_federated::pki::{Identity, Role};
-use veilflow_federated::tls;
 use veilflow_federated::wire::{Connection, Dialing, Limits, WireError, dial};
 
 use super::PkiCommandError;
@@ -60,11 +59,11 @@ impl Director {
 
     /// Connects as anybody.
     pub(super) fn connect_as(url: &str, identity: &Identity) -> Result<Self, CliError> {
-        let config = tls::client_config(identity)?;
+        let dialing = Dialing::with(identity, identity.revocations()?)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(PkiCommandError::Threads)?;
-        let (dialing, limits) = (Dialing::Mutual(config), Limits::default());
-        let connection = runtime.block_on(dial(url, &dialing, &limits)).map_err(PkiCommandError::Wire)?;
+        let connected = runtime.block_on(dial(url, &dialing, &Limits::default()));
+        let connection = connected.map_err(PkiCommandError::Wire)?;
         Ok(Self { runtime, connection })
     }
 

@@ -42,12 +42,13 @@ pub(super) fn revoke(args: &RevokeArgs, console: &mut Console) -> Result<(), Cli
         Some(director) => {
             let publication = lists(&authority)?;
             director.call(|connection| async move { connection.publish(publication).await })?;
-            "the director has the list: its connections are cut".to_owned()
+            "the director has the list, cuts its connections and passes it on to the sites".to_owned()
         }
         None => {
             let list = args.authority.ca.join(REVOCATIONS_FILE);
             format!(
-                "it holds when the director has the list: run this with --director, or put {} into the director's identity folder",
+                "it holds when director and sites have the list: run this with --director, or put {} into the director's identity folder; \
+                 of a director, take it to each site (`envoy revocations --take`)",
                 list.display()
             )
         }

@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         strangers:
             a_site_with_anothers_name_is_refused,
             a_revoked_certificate_ends_its_connections,
+            a_revoked_director_is_left_by_its_sites,
             a_certificate_that_is_over_is_refused,
             a_message_that_is_too_large_is_refused_and_nothing_else,
             an_authority_of_ones_own_is_refused,

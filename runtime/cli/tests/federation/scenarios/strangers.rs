@@ -60,6 +60,37 @@ pub(super) fn a_revoked_certificate_ends_its_connections() {
     federation.program("c", &["envoy", "start", "--config", text_of(&config)]).says("not attached");
 }
 
+pub(super) fn a_revoked_director_is_left_by_its_sites() {
+    let mut federation = Federation::start(&["a", "b"]);
+    let (ca, admin) = (federation.keys.authority.clone(), federation.keys.admin.clone());
+    let succeeds = |federation: &Federation, arguments: &[&str]| {
+        let ended = federation.program(arguments[0], arguments).ended(PATIENCE);
+        assert!(ended.status.success(), "{ended:?}");
+        ended.out
+    };
+    succeeds(&federation, &["pki", "revoke", "--ca", text_of(&ca), "--name", "director"]);
+    // The director does not pass the list on yet: somebody brings it to one site.
+    let identity = federation.keys.envoys[&Name::from("a")].clone();
+    let config = federation.envoy_config("a", &identity);
+    let list = ca.join("revocations.cbor");
+    let take =
+        ["envoy", "revocations", "--config", text_of(&config), "--take", text_of(&list), "--output", "json"];
+    assert!(succeeds(&federation, &take).contains("\"director\""));
+    federation.envoy("a").says("the certificate of director at");
+    // Now it does.
+    let url = federation.url();
+    let publish = ["pki", "roster", "--ca", text_of(&ca), "--director", &url, "--identity", text_of(&admin)];
+    succeeds(&federation, &publish);
+    federation.envoy("b").says("the certificate of director at");
+    // Also to who is started anew.
+    federation.kill_envoy("b");
+    let identity = federation.keys.envoys[&Name::from("b")].clone();
+    let config = federation.envoy_config("b", &identity);
+    federation
+        .program("b", &["envoy", "start", "--config", text_of(&config)])
+        .says("the certificate of director at");
+}
+
 pub(super) fn a_certificate_that_is_over_is_refused() {
     let mut federation = Federation::start(&["a", "b"]);
     let mut authority = Authority::open(&federation.keys.authority, None).unwrap();

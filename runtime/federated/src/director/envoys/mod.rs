@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use serde_bytes::ByteBuf;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -23,7 +24,7 @@ use self::outbox::Outbox;
 use self::tasks::Tasks;
 use super::log::{Line, Log};
 use crate::experiment::{ExperimentId, Terms};
-use crate::wire::messages::{EnvoyStatus, OfferedFlow};
+use crate::wire::messages::{EnvoyStatus, Lists, OfferedFlow};
 use crate::wire::{Chunks, Refusal};
 
 /// All envoys that have been heard of.
@@ -57,7 +58,8 @@ struct State {
     live: BTreeMap<ExperimentId, Live>,
     /// Counts sessions and open tasks.
     numbers: u64,
-    roster: Option<Roster>,
+    /// The newest.
+    lists: Lists<Option<Signed>>,
     /// Nobody is let in any more, and nobody is told that a task is off: it goes on when the director is back.
     draining: bool,
 }
@@ -70,10 +72,23 @@ pub(super) struct Live {
     pub(super) events: SiteEvents,
 }
 
-#[derive(Clone)]
-struct Roster {
-    version: u64,
-    bytes: Bytes,
+/// A list that the authority signed.
+pub(super) struct Signed {
+    pub(super) version: u64,
+    pub(super) bytes: Bytes,
+}
+
+/// What an envoy that has these versions is to be sent. It has the newest then.
+fn newer(newest: &Lists<Option<Signed>>, has: &mut Lists<u64>) -> Lists<Option<ByteBuf>> {
+    let of_one = |newest: &Option<Signed>, has: &mut u64| {
+        let newer = newest.as_ref().filter(|list| list.version > *has)?;
+        *has = newer.version;
+        Some(ByteBuf::from(newer.bytes.to_vec()))
+    };
+    Lists {
+        roster: of_one(&newest.roster, &mut has.roster),
+        revocations: of_one(&newest.revocations, &mut has.revocations),
+    }
 }
 
 struct Envoy {
@@ -83,7 +98,8 @@ struct Envoy {
     /// The last one that it said.
     incarnation: Option<[u8; 16]>,
     flows: Vec<OfferedFlow>,
-    roster: u64,
+    /// The versions of the authority's lists that it has.
+    lists: Lists<u64>,
     tasks: Tasks,
     outbox: Outbox,
 }
@@ -195,13 +211,13 @@ impl Envoys {
         if waits.is_empty() { Readiness::Ready } else { Readiness::Waits(waits.join("; ")) }
     }
 
-    /// Has every envoy use this roster, where its own is older.
-    pub(super) fn set_roster(&self, version: u64, bytes: Bytes) {
+    /// Passes newer lists on to every envoy whose own are older.
+    pub(super) fn pass_on(&self, set: impl FnOnce(&mut Lists<Option<Signed>>)) {
         let mut state = self.lock();
-        state.roster = Some(Roster { version, bytes });
+        set(&mut state.lists);
         for envoy in state.envoys.values_mut() {
-            if envoy.roster < version && matches!(envoy.presence, Presence::Here { .. }) {
-                envoy.outbox.roster();
+            if matches!(envoy.presence, Presence::Here { .. }) {
+                envoy.outbox.lists();
             }
         }
     }
@@ -260,7 +276,7 @@ impl Envoys {
             heard_ms: 0,
             incarnation: None,
             flows: Vec::new(),
-            roster: 0,
+            lists: Lists::default(),
             tasks: Tasks::default(),
             outbox: Outbox::default(),
         }))

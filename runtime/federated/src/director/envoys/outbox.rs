@@ -19,7 +19,7 @@ pub(super) enum Out {
     Acknowledged(ExperimentId, TaskKey),
     Close(ExperimentId, String),
     End(ExperimentId),
-    Roster,
+    Lists,
 }
 
 impl Out {
@@ -30,7 +30,7 @@ impl Out {
             | Out::Acknowledged(id, _)
             | Out::Close(id, _)
             | Out::End(id) => Some(id),
-            Out::Roster => None,
+            Out::Lists => None,
         }
     }
 }
@@ -88,8 +88,8 @@ impl Outbox {
         }
     }
 
-    pub(super) fn roster(&mut self) {
-        self.push(Out::Roster);
+    pub(super) fn lists(&mut self) {
+        self.push(Out::Lists);
     }
 
     /// The session ended. What the same process of the envoy still has to know is kept; the rest is settled by its next

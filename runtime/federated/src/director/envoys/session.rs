@@ -13,9 +13,9 @@ use veilflow_spec::{Cause, Name, Origin, Placement, Signal};
 use super::super::log::Line;
 use super::outbox::Out;
 use super::tasks::Taken;
-use super::{Envoys, Presence, State, now_ms};
+use super::{Envoys, Presence, State, newer, now_ms};
 use crate::experiment::ExperimentId;
-use crate::wire::messages::{Content, FromEnvoy, OfferedFlow, PROTOCOL, ToEnvoy};
+use crate::wire::messages::{Content, FromEnvoy, Lists, OfferedFlow, PROTOCOL, ToEnvoy};
 use crate::wire::{Outgoing, Refusal, WireError};
 
 /// How long an envoy may take to say who it is.
@@ -31,7 +31,7 @@ const FLOWS: usize = 1024;
 struct Hello {
     incarnation: [u8; 16],
     flows: Vec<OfferedFlow>,
-    roster: u64,
+    lists: Lists<u64>,
 }
 
 /// A session that is registered. Dropped, the envoy is away.
@@ -80,13 +80,13 @@ impl Envoys {
     }
 
     fn register(self: &Arc<Self>, name: Name, hello: Hello) -> Result<Session, Refusal> {
-        let Hello { incarnation, flows, roster } = hello;
+        let Hello { incarnation, flows, mut lists } = hello;
         let mut state = self.lock();
         if state.draining {
             return Err(Refusal::Leaving);
         }
         let number = state.number();
-        let newer = state.roster.clone().filter(|newest| newest.version > roster);
+        let newer = newer(&state.lists, &mut lists);
         let experiments = state.live.iter().filter(|(_, live)| live.terms.participants.contains(&name));
         let experiments: Vec<ExperimentId> = experiments.map(|(id, _)| *id).collect();
         let offered = flows.iter().map(|flow| flow.name.clone()).collect();
@@ -102,7 +102,7 @@ impl Envoys {
         }
         envoy.heard_ms = now_ms();
         envoy.incarnation = Some(incarnation);
-        envoy.roster = newer.as_ref().map_or(roster, |newest| newest.version);
+        envoy.lists = lists;
         envoy.flows = flows;
         for (id, task) in envoy.tasks.attached(incarnation) {
             envoy.outbox.task(id, task);
@@ -111,8 +111,7 @@ impl Envoys {
         drop(state);
         (self.log)(Line::Online { envoy: name.clone(), flows: offered });
         self.changed.notify_one();
-        let roster = newer.map(|newest| newest.bytes.to_vec().into());
-        let welcome = Some(ToEnvoy::Welcome { protocol: PROTOCOL, roster, experiments });
+        let welcome = Some(ToEnvoy::Welcome { protocol: PROTOCOL, lists: newer, experiments });
         let why = "the connection ended".to_owned();
         Ok(Session { envoys: Arc::clone(self), name, number, end, wake, welcome, why })
     }
@@ -126,7 +125,7 @@ fn hello(message: FromEnvoy) -> Result<Hello, Refusal> {
         FromEnvoy::Hello { flows, .. } if flows.len() > FLOWS => {
             Err(Refusal::TooLarge(format!("{} flows, and {FLOWS} are the most", flows.len())))
         }
-        FromEnvoy::Hello { incarnation, flows, roster, .. } => Ok(Hello { incarnation, flows, roster }),
+        FromEnvoy::Hello { incarnation, flows, lists, .. } => Ok(Hello { incarnation, flows, lists }),
         _ => Err(Refusal::Invalid("an envoy's first message is its hello".to_owned())),
     }
 }
@@ -248,7 +247,7 @@ impl Session {
     /// The next message that is worth sending.
     fn next(&self) -> Option<ToEnvoy> {
         let mut state = self.envoys.lock();
-        let State { envoys, roster, .. } = &mut *state;
+        let State { envoys, lists, .. } = &mut *state;
         let envoy = envoys.get_mut(&self.name).filter(|envoy| envoy.in_session(self.number))?;
         let leaving = envoy.absent_since().is_some();
         loop {
@@ -263,12 +262,9 @@ impl Session {
                 Out::Acknowledged(experiment, task) => ToEnvoy::Acknowledged { experiment, task },
                 Out::Close(experiment, join) => ToEnvoy::Close { experiment, join },
                 Out::End(experiment) => ToEnvoy::End { experiment },
-                Out::Roster => match roster {
-                    Some(newest) if newest.version > envoy.roster => {
-                        envoy.roster = newest.version;
-                        ToEnvoy::Roster(newest.bytes.to_vec().into())
-                    }
-                    _ => continue,
+                Out::Lists => match newer(lists, &mut envoy.lists) {
+                    Lists { roster: None, revocations: None } => continue,
+                    newer => ToEnvoy::Lists(newer),
                 },
             });
         }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use veilflow_engine::EventKind;
 use veilflow_spec::{Cause, Missing};
 
+use super::super::envoys::Signed;
 use super::support::{FakeEnvoy, World, hello, rounds_of, soon, terms};
 use crate::experiment::{ExperimentId, State};
-use crate::wire::messages::{FromEnvoy, PROTOCOL, Submit, ToEnvoy, Told};
+use crate::wire::messages::{FromEnvoy, Lists, PROTOCOL, Submit, ToEnvoy, Told};
 
 /// Of one answer being enough.
 fn any(participants: &[&str], rounds: u32) -> Submit {
@@ -150,14 +151,22 @@ async fn a_first_message_that_is_no_hello_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_roster_reaches_all_who_have_an_older_one() {
+async fn newer_lists_reach_all_who_have_older_ones() {
     let world = World::new().await;
+    let welcomed = |envoy: &FakeEnvoy| match &envoy.welcome {
+        ToEnvoy::Welcome { lists, .. } => lists.clone(),
+        other => panic!("{other:?}"),
+    };
+    let signed = |version| Some(Signed { version, bytes: format!("signed {version}").into() });
+    let bytes = |version| Some(format!("signed {version}").into_bytes().into());
+    let envoys = &world.core.parts.envoys;
     let mut a = FakeEnvoy::new(&world, "a", 1).await;
-    assert!(matches!(a.welcome, ToEnvoy::Welcome { roster: None, .. }));
-    world.core.parts.envoys.set_roster(3, b"signed".as_slice().into());
-    assert_eq!(a.next().await, ToEnvoy::Roster(b"signed".to_vec().into()));
+    assert_eq!(welcomed(&a), Lists::default());
+    envoys.pass_on(|lists| lists.roster = signed(3));
+    assert_eq!(a.next().await, ToEnvoy::Lists(Lists { roster: bytes(3), revocations: None }));
+    envoys.pass_on(|lists| lists.revocations = signed(2));
+    // What it has is not sent again.
+    assert_eq!(a.next().await, ToEnvoy::Lists(Lists { roster: None, revocations: bytes(2) }));
     let b = FakeEnvoy::new(&world, "b", 1).await;
-    assert!(
-        matches!(b.welcome, ToEnvoy::Welcome { roster: Some(roster), .. } if *roster == b"signed".to_vec())
-    );
+    assert_eq!(welcomed(&b), Lists { roster: bytes(3), revocations: bytes(2) });
 }

@@ -21,7 +21,9 @@ use crate::deployed::{Deployed, Registry};
 use crate::experiment::{ExperimentId, State, Summary, Terms};
 use crate::journal::{JournalError, StateDir};
 use crate::pki::{Peer, Role};
-use crate::wire::messages::{Content, Follow, FromEnvoy, OfferedFlow, PROTOCOL, Submit, ToEnvoy, Told};
+use crate::wire::messages::{
+    Content, Follow, FromEnvoy, Lists, OfferedFlow, PROTOCOL, Submit, ToEnvoy, Told,
+};
 use crate::wire::{Budget, Chunks, Outgoing, Refusal, WireError};
 
 /// More than anything here takes, on a machine that does other things too.
@@ -320,7 +322,7 @@ pub(super) struct FakeEnvoy {
 pub(super) fn hello(process: u8, flows: &[&str]) -> FromEnvoy {
     let offered = |name: &&str| OfferedFlow { name: (*name).to_owned(), version: 1, fingerprint: None };
     let flows = flows.iter().map(offered).collect();
-    FromEnvoy::Hello { protocol: PROTOCOL, incarnation: [process; 16], flows, roster: 0 }
+    FromEnvoy::Hello { protocol: PROTOCOL, incarnation: [process; 16], flows, lists: Lists::default() }
 }
 
 impl FakeEnvoy {

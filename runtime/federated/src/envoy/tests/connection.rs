@@ -8,11 +8,11 @@ use veilflow_engine::{Event, EventKind};
 
 use super::stage::{Sent, Stage};
 use crate::envoy::notice::Notice;
-use crate::wire::messages::{FromEnvoy, PROTOCOL, ToEnvoy};
+use crate::wire::messages::{FromEnvoy, Lists, PROTOCOL, ToEnvoy};
 
 fn detached(notice: Notice) -> Option<(String, Duration)> {
     match notice {
-        Notice::Detached { reason, retry } => Some((reason, retry)),
+        Notice::Detached { reason, retry, .. } => Some((reason, retry)),
         _ => None,
     }
 }
@@ -42,8 +42,8 @@ async fn each_connection_begins_with_the_same_incarnation() {
     let mut incarnations = Vec::new();
     for _ in 0..2 {
         let (_, hello) = stage.dialled().await;
-        let FromEnvoy::Hello { protocol, incarnation, roster, .. } = hello else { panic!() };
-        assert_eq!((protocol, roster), (PROTOCOL, 0));
+        let FromEnvoy::Hello { protocol, incarnation, lists, .. } = hello else { panic!() };
+        assert_eq!((protocol, lists), (PROTOCOL, Lists::default()));
         incarnations.push(incarnation);
     }
     assert_eq!(incarnations[0], incarnations[1]);
@@ -56,7 +56,7 @@ async fn each_connection_begins_with_the_same_incarnation() {
 async fn what_does_not_begin_with_a_welcome_of_this_version_is_no_director() {
     let mut stage = Stage::new();
     let (director, _) = stage.dialled().await;
-    director.say(ToEnvoy::Welcome { protocol: 99, roster: None, experiments: Vec::new() }).await;
+    director.say(ToEnvoy::Welcome { protocol: 99, lists: Lists::default(), experiments: Vec::new() }).await;
     let (reason, _) = stage.noticed(detached).await;
     assert!(reason.contains("99") && reason.contains(&PROTOCOL.to_string()), "{reason}");
     let (director, _) = stage.dialled().await;

@@ -4,5 +4,7 @@ mod connection;
 mod drain;
 mod over_the_wire;
 mod policy;
+mod renewal;
 mod stage;
 mod tasks;
+mod toy;

@@ -8,7 +8,8 @@ use veilflow_engine::SecureSite;
 use veilflow_secagg::{Layout, Parameters, Security};
 use veilflow_spec::{Cause, Fingerprint};
 
-use super::stage::{AGREES, Happened, Sent, Stage, config};
+use super::stage::{AGREES, Sent, Stage, config};
+use super::toy::Happened;
 use crate::envoy::notice::Notice;
 use crate::wire::messages::FromEnvoy;
 

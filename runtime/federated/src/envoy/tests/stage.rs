@@ -1,6 +1,5 @@
-//! The stage: an envoy in this process, the director's end of its connections, and a flow that asks the test what to do.
+//! The stage: an envoy in this process, and the director's end of its connections.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,24 +9,26 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use serde_bytes::ByteBuf;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use veilflow_engine::remote::{HostedRun, Pieces, SiteSettings, SiteTasks, TaskKey};
+use veilflow_engine::remote::TaskKey;
 use veilflow_secagg::MemoryJournal;
-use veilflow_spec::{
-    Cancellation, Cause, Context, Fingerprint, Flow, FlowDescription, Foreach, Inputs, Name, Result,
-    StepError,
-};
+use veilflow_spec::{Cause, Fingerprint, Name};
 
-use crate::deployed::{Deployed, Registry};
+use super::toy::{Happened, Performing, Toy, describe};
+use crate::deployed::Registry;
 use crate::envoy::config::EnvoyConfig;
-use crate::envoy::line::{Attached, Link, Lost};
+use crate::envoy::line::{Attached, Link};
+use crate::envoy::lost::Lost;
+use crate::envoy::member::Member;
 use crate::envoy::notice::Notice;
 use crate::envoy::process::Envoy;
-use crate::envoy::site::{Clock, Site};
+use crate::envoy::renewal::Relays;
+use crate::envoy::site::Site;
 use crate::envoy::task::Contents;
 use crate::experiment::{ExperimentId, Terms};
-use crate::wire::messages::{Content, FromEnvoy, PROTOCOL, ToEnvoy};
+use crate::pki::{Clock, EnrollReply, EnrollRequest};
+use crate::wire::messages::{Content, FromEnvoy, Lists, PROTOCOL, ToEnvoy};
 use crate::wire::{Download, Outgoing, WireError};
 
 /// Nothing takes this long; a test that waits for it has failed.
@@ -63,12 +64,17 @@ impl Stage {
     }
 
     pub(super) fn with(config: EnvoyConfig, clock: Clock) -> Self {
+        Self::member(config, clock, None)
+    }
+
+    /// The stage of a site with an identity.
+    pub(super) fn member(config: EnvoyConfig, clock: Clock, member: Option<Member>) -> Self {
         let (dial, dials) = mpsc::unbounded_channel();
         let (flow, performing, happened) = Toy::new();
         let (tell, notices) = mpsc::unbounded_channel();
         let registry = Registry::new().with(Arc::new(flow.clone()));
         let log = Arc::new(move |notice: &Notice| drop(tell.send(notice.clone())));
-        let site = Site::new(config, registry, log, clock, MemoryJournal::new(), None);
+        let site = Site::new(config, registry, log, clock, MemoryJournal::new(), member);
         let refuse = Arc::new(AtomicUsize::new(0));
         let link = Arc::new(FakeLink { dial, refuse: Arc::clone(&refuse) });
         let envoy = Some(Envoy::serve(site, link).unwrap());
@@ -132,17 +138,18 @@ impl Link for FakeLink {
         let refused =
             self.refuse.try_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
         if refused.is_ok() {
-            return Box::pin(async { Err("nobody is there".to_owned()) });
+            return Box::pin(async { Err(Lost::NoDirector("nobody is there".to_owned())) });
         }
         let (outgoing, said) = Outgoing::channel(64);
         let (say, incoming) = mpsc::channel(64);
         let contents = FakeContents::default();
-        let end = DirectorEnd { said, say, contents: contents.clone() };
+        let (relay, requests) = FakeRelay::new();
+        let end = DirectorEnd { said, say, contents: contents.clone(), requests };
         let dialled = self.dial.send(end);
         Box::pin(async move {
-            dialled.map_err(|_| "the test is over".to_owned())?;
+            dialled.map_err(|_| Lost::Gone)?;
             let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming).boxed();
-            Ok(Attached { outgoing, incoming, contents: Arc::new(contents) })
+            Ok(Attached { outgoing, incoming, contents: Arc::new(contents), relay: Arc::new(relay) })
         })
     }
 }
@@ -174,6 +181,31 @@ impl Contents for FakeContents {
     }
 }
 
+/// Hands requests for certificates to the test.
+struct FakeRelay(mpsc::UnboundedSender<Asked>);
+
+/// A request, and where its answer goes.
+pub(super) type Asked = (EnrollRequest, oneshot::Sender<EnrollReply>);
+
+impl FakeRelay {
+    fn new() -> (Self, mpsc::UnboundedReceiver<Asked>) {
+        let (ask, requests) = mpsc::unbounded_channel();
+        (Self(ask), requests)
+    }
+}
+
+impl Relays for FakeRelay {
+    fn enroll(&self, request: EnrollRequest) -> BoxFuture<'static, Result<EnrollReply, WireError>> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.0.send((request, answer));
+        Box::pin(async move {
+            let lost = || WireError::Lost("cut".to_owned());
+            sent.map_err(|_| lost())?;
+            answered.await.map_err(|_| lost())
+        })
+    }
+}
+
 pub(super) fn inline(bytes: &[u8]) -> Content {
     Content::Inline(ByteBuf::from(bytes.to_vec()))
 }
@@ -183,15 +215,30 @@ pub(super) struct DirectorEnd {
     said: mpsc::Receiver<FromEnvoy>,
     say: mpsc::Sender<Result<ToEnvoy, WireError>>,
     pub(super) contents: FakeContents,
+    requests: mpsc::UnboundedReceiver<Asked>,
 }
 
 impl DirectorEnd {
+    /// The next request for a certificate, however long it takes to come.
+    pub(super) async fn asked(&mut self) -> Asked {
+        self.requests.recv().await.expect("the envoy has hung up")
+    }
+
+    pub(super) fn nothing_is_asked(&mut self) {
+        assert!(self.requests.try_recv().is_err());
+    }
+
     pub(super) async fn say(&self, message: ToEnvoy) {
         self.say.send(Ok(message)).await.expect("the envoy has hung up");
     }
 
     pub(super) async fn welcome(&self, known: &[ExperimentId]) {
-        self.say(ToEnvoy::Welcome { protocol: PROTOCOL, roster: None, experiments: known.to_vec() }).await;
+        self.say(ToEnvoy::Welcome {
+            protocol: PROTOCOL,
+            lists: Lists::default(),
+            experiments: known.to_vec(),
+        })
+        .await;
     }
 
     /// What the envoy says next, but for signs of life.
@@ -297,176 +344,4 @@ impl Sent {
 
 pub(super) fn key(path: &str) -> TaskKey {
     TaskKey { path: path.into(), loops: [0].into(), attempt: 0 }
-}
-
-/// A flow whose half at the site asks the test what to do.
-#[derive(Clone)]
-pub(super) struct Toy(Arc<Script>);
-
-struct Script {
-    perform: mpsc::UnboundedSender<Performing>,
-    happen: mpsc::UnboundedSender<Happened>,
-    /// What building it waits for.
-    gate: Mutex<Option<std::sync::mpsc::Receiver<Result<()>>>>,
-}
-
-/// What happened to the flow's half.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Happened {
-    Built(BTreeMap<String, String>),
-    Closed(String),
-    Dropped,
-}
-
-/// A task that runs: it holds its thread until the test says how it ends.
-pub(super) struct Performing {
-    pub(super) task: TaskKey,
-    pub(super) message: Vec<u8>,
-    pub(super) cancellation: Cancellation,
-    pub(super) settings: Arc<SiteSettings>,
-    end: std::sync::mpsc::Sender<End>,
-}
-
-enum End {
-    Answer(Result<Vec<u8>, Cause>),
-    Panic,
-}
-
-impl Performing {
-    pub(super) fn end(self, answer: Result<&[u8], Cause>) {
-        self.end.send(End::Answer(answer.map(<[u8]>::to_vec))).unwrap();
-    }
-
-    pub(super) fn panic(self) {
-        self.end.send(End::Panic).unwrap();
-    }
-}
-
-impl Toy {
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Performing>, mpsc::UnboundedReceiver<Happened>) {
-        let (perform, performing) = mpsc::unbounded_channel();
-        let (happen, happened) = mpsc::unbounded_channel();
-        (Self(Arc::new(Script { perform, happen, gate: Mutex::default() })), performing, happened)
-    }
-
-    /// Holds whoever builds the half until what is returned is told how that goes.
-    pub(super) fn hold_building(&self) -> std::sync::mpsc::Sender<Result<()>> {
-        let (go, gate) = std::sync::mpsc::channel();
-        *self.0.gate.lock().unwrap() = Some(gate);
-        go
-    }
-}
-
-struct Server;
-struct Worker;
-
-impl Server {
-    fn start(&mut self, params: u32, _cx: &Context) -> Result<Foreach<u32>> {
-        Ok(Foreach::all(params))
-    }
-
-    fn add(&mut self, parts: Inputs<u32>, _cx: &Context) -> Result<u32> {
-        Ok(parts.values().sum())
-    }
-}
-
-impl Worker {
-    fn work(&mut self, number: u32, _cx: &Context) -> Result<u32> {
-        Ok(number)
-    }
-}
-
-fn describe(terms: &Terms) -> FlowDescription {
-    let has = |option: &str| terms.options.iter().any(|given| given == option);
-    let flow = Flow::new("toy", if has("--newer") { 2 } else { 1 });
-    let flow = if has("--plain") { flow } else { flow.confidential() };
-    flow.start(Server::start).foreach(Worker::work).join(Server::add).end().describe()
-}
-
-impl Deployed for Toy {
-    fn name(&self) -> &str {
-        "toy"
-    }
-
-    fn about(&self) -> &str {
-        "Asks the test"
-    }
-
-    fn collaborators(&self) -> Vec<Name> {
-        vec!["Bengaluru".into(), "Portland".into()]
-    }
-
-    fn describe(&self, terms: &Terms) -> Result<FlowDescription> {
-        if terms.options.iter().any(|option| option == "--nonsense") {
-            return Err(StepError::msg("there is no option --nonsense"));
-        }
-        Ok(describe(terms))
-    }
-
-    fn host(
-        &self,
-        _terms: &Terms,
-        _place: &BTreeMap<String, String>,
-        _params: Option<&[u8]>,
-    ) -> Result<Box<dyn HostedRun>> {
-        Err(StepError::msg("an envoy hosts nothing"))
-    }
-
-    fn site(
-        &self,
-        terms: &Terms,
-        place: &BTreeMap<String, String>,
-        settings: SiteSettings,
-    ) -> Result<Arc<dyn SiteTasks>> {
-        let gate = self.0.gate.lock().unwrap().take();
-        gate.map_or(Ok(()), |gate| gate.recv().unwrap())?;
-        let _ = self.0.happen.send(Happened::Built(place.clone()));
-        let flow = describe(terms);
-        Ok(Arc::new(ToySite { script: Arc::clone(&self.0), flow, settings: Arc::new(settings) }))
-    }
-}
-
-struct ToySite {
-    script: Arc<Script>,
-    flow: FlowDescription,
-    settings: Arc<SiteSettings>,
-}
-
-impl SiteTasks for ToySite {
-    fn fingerprint(&self) -> Fingerprint {
-        self.flow.fingerprint()
-    }
-
-    fn confidential(&self) -> bool {
-        self.flow.confidential
-    }
-
-    fn perform(
-        &self,
-        task: &TaskKey,
-        _setup: Option<Pieces>,
-        message: Pieces,
-        cancellation: &Cancellation,
-    ) -> Result<Vec<u8>, Cause> {
-        let (end, ended) = std::sync::mpsc::channel();
-        let (task, message) = (task.clone(), message.into_bytes().to_vec());
-        let (cancellation, settings) = (cancellation.clone(), Arc::clone(&self.settings));
-        // A test that is over waits for nothing.
-        let _ = self.script.perform.send(Performing { task, message, cancellation, settings, end });
-        match ended.recv() {
-            Ok(End::Answer(answer)) => answer,
-            Ok(End::Panic) => panic!("told to"),
-            Err(_) => Err(Cause::Cancelled),
-        }
-    }
-
-    fn close(&self, join: &str) {
-        let _ = self.script.happen.send(Happened::Closed(join.to_owned()));
-    }
-}
-
-impl Drop for ToySite {
-    fn drop(&mut self) {
-        let _ = self.script.happen.send(Happened::Dropped);
-    }
 }

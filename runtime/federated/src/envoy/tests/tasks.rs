@@ -2,7 +2,8 @@
 
 use veilflow_spec::{Cause, StepError};
 
-use super::stage::{AGREES, Happened, Sent, Stage, inline, key};
+use super::stage::{AGREES, Sent, Stage, inline, key};
+use super::toy::Happened;
 use crate::envoy::notice::Notice;
 use crate::wire::messages::{ChunkHash, Content, ToEnvoy};
 use crate::wire::{Refusal, WireError};

@@ -145,6 +145,14 @@ impl Ledger {
         self.issued.iter().rev().find(of_name)
     }
 
+    /// Whether the certificate of this name and number holds.
+    pub(super) fn holds(&self, name: &Name, serial: &[u8], now: SystemTime) -> bool {
+        let named = |record: &&Record| {
+            record.certificate.peer.name == *name && record.certificate.peer.serial == serial
+        };
+        self.issued.iter().find(named).is_some_and(|record| record.holds(now))
+    }
+
     pub(super) fn remember(&mut self, token: &Token) {
         let claims = token.claims();
         self.tokens.push(TokenRecord {

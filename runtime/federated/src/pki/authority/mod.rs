@@ -1,74 +1,38 @@
 //! The authority: a folder on an administrator's machine, with the one key that everything hangs on.
 
 mod ledger;
+mod lists;
+mod making;
+mod requests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use rand::TryRng as _;
-use rand::rngs::SysRng;
-use rcgen::string::Ia5String;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, SanType, SerialNumber,
-};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::CertificateDer;
 use serde_bytes::ByteBuf;
-use time::OffsetDateTime;
 use veilflow_spec::Name;
 
 use self::ledger::{Ledger, Record};
-use super::certificate::{Certificate, Peer, Request, uri};
+use self::lists::DEFAULT_ROSTER;
+pub use self::making::Order;
+pub use self::requests::Reviewed;
+use super::certificate::{Certificate, Peer, Request};
 use super::clock::{Validity, from_seconds, seconds};
-use super::enrolment::{Answer, EnrollRequest, Granted, Verdict, Warrant};
+use super::enrolment::Granted;
 use super::error::{PkiError, malformed};
 use super::files;
-use super::identity::{self, REVOCATIONS_FILE};
+use super::identity;
 use super::key::{Key, Passphrase, SubjectKey};
-use super::revocations::{RevocationList, Revoked};
 use super::role::Role;
-use super::roster::{Member, Roster, SignedRoster};
-use super::token::{Claims, Token};
+use super::token::Token;
 use super::trust::{Thumbprint, Trust};
 
 const KEY: &str = "authority-key.pem";
 const LEDGER: &str = "ledger.cbor";
 const LOCK: &str = "lock";
-
-/// Certificates are valid from a little before they are made: clocks of sites differ.
-const BACKDATED: Duration = Duration::from_secs(3600);
-/// The shortest that anything is valid.
-const SHORTEST: Duration = Duration::from_secs(60);
-
-/// What a certificate is to say.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// The participant's name.
-    pub name: Name,
-    /// What it may do.
-    pub role: Role,
-    /// Under which names and addresses a director is reached; empty for all others.
-    pub hosts: Vec<String>,
-    /// For how long, and never longer than the authority itself.
-    pub valid: Validity,
-}
-
-/// A request that may be signed: checked, and in words for the administrator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reviewed {
-    /// Who asks.
-    pub name: Name,
-    /// The role that it will have.
-    pub role: Role,
-    /// Whether it has a certificate already and prolongs it.
-    pub renewal: bool,
-    /// SHA-256 of its public key: compare it with what the site shows.
-    pub thumbprint: Thumbprint,
-}
 
 /// A certificate that was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,13 +82,7 @@ impl Authority {
         files::folder(dir)?;
         let lock = lock(dir)?;
         let key = Key::generate()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = common_name(federation);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        params.serial_number = Some(serial()?);
-        (params.not_before, params.not_after) = (date(now - BACKDATED)?, date(end(valid, now)?)?);
-        let trust = Trust::from_der(params.self_signed(&key)?.der())?;
+        let trust = making::authority(federation, &key, valid, now)?;
         key.save(&path, passphrase)?;
         let pem = files::certificates_to_pem(std::slice::from_ref(trust.certificate()))?;
         files::replace(&dir.join(identity::AUTHORITY), pem.as_bytes())?;
@@ -192,15 +150,12 @@ impl Authority {
             key.save(&dir.join(identity::KEY), None)?;
             let der = self.make(order, key.public(), now)?;
             self.remember(der.clone(), order.hosts.clone())?;
-            made.push((order, dir, CertificateDer::from(der)));
+            made.push((dir, CertificateDer::from(der)));
         }
         self.save(now)?;
         let roster = self.publish(now)?;
-        for (order, dir, der) in made {
-            identity::write_public(dir, &der, &self.trust, &roster)?;
-            if order.role == Role::Director {
-                files::replace(&dir.join(REVOCATIONS_FILE), &self.revocations()?)?;
-            }
+        for (dir, der) in made {
+            identity::write_public(dir, &der, &self.trust, &roster, &self.revocations()?)?;
         }
         Ok(())
     }
@@ -236,71 +191,10 @@ impl Authority {
             return Err(PkiError::DirectorByToken);
         }
         self.is_free(name, now)?;
-        let token = Token::make((&self.key, self.trust.thumbprint()), name, role, end(valid, now)?)?;
+        let token = Token::make((&self.key, self.trust.thumbprint()), name, role, making::end(valid, now)?)?;
         self.ledger.remember(&token);
         self.save(now)?;
         Ok(token)
-    }
-
-    /// Checks a request that the director relayed: it is the work of whoever holds the token, or of the identity that
-    /// it renews.
-    ///
-    /// # Errors
-    /// What keeps it from being signed.
-    pub fn review(&mut self, request: &EnrollRequest, now: SystemTime) -> Result<Reviewed, PkiError> {
-        self.examine(request, now).map(|examined| examined.reviewed)
-    }
-
-    /// Signs a request that [`review`](Self::review) accepts. The same request again gets the same certificate.
-    ///
-    /// # Errors
-    /// As [`review`](Self::review), and what the disk reports.
-    pub fn sign(
-        &mut self,
-        request: &EnrollRequest,
-        valid: Validity,
-        now: SystemTime,
-    ) -> Result<Answer, PkiError> {
-        let Examined { reviewed, key, nonce, before } = self.examine(request, now)?;
-        let der = match before {
-            Some(der) => der,
-            None => {
-                let hosts = self.ledger.current(&reviewed.name, now).map(|record| record.hosts.clone());
-                let hosts = hosts.unwrap_or_default();
-                let order = Order { name: reviewed.name, role: reviewed.role, hosts, valid };
-                let der = self.make(&order, &key, now)?;
-                if let Some(token) = nonce.and_then(|nonce| self.ledger.token(&nonce)) {
-                    token.secret = None;
-                    token.used = Some((request.id(), Some(ByteBuf::from(der.clone()))));
-                }
-                self.record(der.clone(), order.hosts, now)?;
-                der
-            }
-        };
-        let verdict = Verdict::Granted(self.granted(der, now)?);
-        Ok(Answer { request: request.id(), verdict })
-    }
-
-    /// Refuses a request, whatever is wrong with it, and ends its token.
-    ///
-    /// # Errors
-    /// What the disk reports.
-    pub fn refuse(
-        &mut self,
-        request: &EnrollRequest,
-        reason: &str,
-        now: SystemTime,
-    ) -> Result<Answer, PkiError> {
-        // Only a request that holds the token's secret ends the token: a director could make others up.
-        if let Ok(Examined { nonce: Some(nonce), before: None, .. }) = self.examine(request, now) {
-            if let Some(token) = self.ledger.token(&nonce) {
-                token.secret = None;
-                token.used = Some((request.id(), None));
-            }
-            self.save(now)?;
-        }
-        let verdict = Verdict::Refused { reason: reason.to_owned() };
-        Ok(Answer { request: request.id(), verdict })
     }
 
     /// Prolongs the certificate of a name, with the key that it has.
@@ -338,94 +232,18 @@ impl Authority {
         Ok(count)
     }
 
-    /// The newest roster.
-    ///
-    /// # Errors
-    /// What the disk reports.
-    pub fn roster(&self) -> Result<SignedRoster, PkiError> {
-        files::read(&self.dir.join(identity::ROSTER)).map(SignedRoster::from_bytes)
-    }
-
-    /// The newest list of revoked certificates.
-    ///
-    /// # Errors
-    /// What the disk reports.
-    pub fn revocations(&self) -> Result<Vec<u8>, PkiError> {
-        files::read(&self.dir.join(REVOCATIONS_FILE))
-    }
-
-    /// Signs a new version of the roster, which ends after `valid`.
-    ///
-    /// # Errors
-    /// [`PkiError::InvalidValidity`] and what the disk reports.
-    pub fn sign_roster(&mut self, valid: Validity, now: SystemTime) -> Result<SignedRoster, PkiError> {
-        let ends = end(valid, now)?;
-        self.ledger.roster_version += 1;
-        let roster = Roster::new(self.ledger.roster_version, (now, ends), self.members(now)?);
-        let signed = SignedRoster::sign(&self.key, &roster)?;
-        // The version is used up before anybody sees it.
-        self.save(now)?;
-        files::replace(&self.dir.join(identity::ROSTER), signed.to_bytes())?;
-        Ok(signed)
-    }
-
-    /// The newest roster; a new version where somebody came or went, or half of its time is over.
-    fn publish(&mut self, now: SystemTime) -> Result<SignedRoster, PkiError> {
-        let signed = self.roster()?;
-        let roster = signed.read(&self.trust)?;
-        let whole = roster.not_after().duration_since(roster.issued()).unwrap_or_default();
-        let left = roster.not_after().duration_since(now).unwrap_or_default();
-        let same = roster.members().map(|(name, member)| (name.clone(), *member)).collect::<BTreeMap<_, _>>();
-        if same == self.members(now)? && left > whole / 2 {
-            return Ok(signed);
-        }
-        self.sign_roster(DEFAULT_ROSTER, now)
-    }
-
-    fn sign_revocations(&mut self, now: SystemTime) -> Result<(), PkiError> {
-        self.ledger.revocations_version += 1;
-        let mut revoked = BTreeMap::new();
-        for record in self.ledger.issued.iter().filter(|record| !record.is_over(now)) {
-            if let Some(at) = record.revoked {
-                let peer = &record.certificate.peer;
-                let entry = Revoked { name: peer.name.clone(), at: from_seconds(at) };
-                revoked.insert(peer.serial.clone(), entry);
-            }
-        }
-        let list = RevocationList::new(self.ledger.revocations_version, revoked).sign(&self.key)?;
-        self.save(now)?;
-        files::replace(&self.dir.join(REVOCATIONS_FILE), &list)
-    }
-
-    fn members(&self, now: SystemTime) -> Result<BTreeMap<Name, Member>, PkiError> {
-        let mut members = BTreeMap::new();
-        for record in self.ledger.issued.iter().filter(|record| record.holds(now)) {
-            let peer = &record.certificate.peer;
-            let member = Member { role: peer.role, key: record.certificate.key.identity()? };
-            members.insert(peer.name.clone(), member);
-        }
-        Ok(members)
-    }
-
     fn granted(&mut self, der: Vec<u8>, now: SystemTime) -> Result<Granted, PkiError> {
         let roster = self.publish(now)?;
         Ok(Granted {
             certificate: ByteBuf::from(der),
             authority: ByteBuf::from(self.trust.certificate().to_vec()),
             roster: ByteBuf::from(roster.to_bytes()),
+            revocations: ByteBuf::from(self.revocations()?),
         })
     }
 
     fn check(&self, order: &Order, now: SystemTime) -> Result<(), PkiError> {
-        order.name.validate()?;
-        if order.role == Role::Director && order.hosts.is_empty() {
-            return Err(PkiError::NoHosts);
-        }
-        if order.role != Role::Director && !order.hosts.is_empty() {
-            return Err(PkiError::NeedlessHosts { name: order.name.clone(), role: order.role });
-        }
-        alternative_names(order)?;
-        end(order.valid, now)?;
+        order.check(now)?;
         self.is_free(&order.name, now)
     }
 
@@ -442,25 +260,8 @@ impl Authority {
         self.record(der.clone(), order.hosts.clone(), now)?;
         Ok(der)
     }
-
     fn make(&self, order: &Order, key: &SubjectKey, now: SystemTime) -> Result<Vec<u8>, PkiError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = common_name(order.name.as_str());
-        params.subject_alt_names = alternative_names(order)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![match order.role {
-            Role::Director => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Envoy | Role::Client | Role::Admin => ExtendedKeyUsagePurpose::ClientAuth,
-        }];
-        params.use_authority_key_identifier_extension = true;
-        params.serial_number = Some(serial()?);
-        // Nobody checks the end of an authority that is pinned: what it issues ends with it.
-        let (from, to) = self.trust.valid();
-        params.not_before = date((now - BACKDATED).max(from))?;
-        params.not_after = date(end(order.valid, now)?.min(to))?;
-        let issuer = Issuer::from_ca_cert_der(self.trust.certificate(), &self.key)?;
-        Ok(params.signed_by(key, &issuer)?.der().to_vec())
+        making::participant((&self.trust, &self.key), order, key, now)
     }
 
     fn record(&mut self, der: Vec<u8>, hosts: Vec<String>, now: SystemTime) -> Result<(), PkiError> {
@@ -478,61 +279,6 @@ impl Authority {
     fn save(&mut self, now: SystemTime) -> Result<(), PkiError> {
         self.ledger.save(&self.dir.join(LEDGER), now)
     }
-
-    fn examine(&mut self, request: &EnrollRequest, now: SystemTime) -> Result<Examined, PkiError> {
-        request.in_bounds()?;
-        let asked = Request::from_der(&request.csr)?;
-        let thumbprint = Thumbprint::of(&asked.key.to_bytes());
-        match &request.warrant {
-            Warrant::Renewal { .. } => {
-                let current = self.ledger.current(&asked.name, now);
-                let current = current.filter(|record| record.certificate.key == asked.key);
-                let current = current.ok_or_else(|| PkiError::UnknownName { name: asked.name.clone() })?;
-                let role = current.certificate.peer.role;
-                let reviewed = Reviewed { name: asked.name, role, renewal: true, thumbprint };
-                Ok(Examined { reviewed, key: asked.key, nonce: None, before: None })
-            }
-            Warrant::Token { claims, proof } => {
-                let read = Claims::read(claims, &self.trust)?;
-                let name = read.name.clone();
-                if asked.name != name {
-                    let (what, got) = ("certificate request", asked.name);
-                    return Err(PkiError::WrongName { what, expected: name, got });
-                }
-                let Some(token) = self.ledger.token(&read.nonce) else {
-                    read.in_time(now)?;
-                    return Err(PkiError::TokenUnknown { name });
-                };
-                let reviewed = Reviewed { name: name.clone(), role: token.role, renewal: false, thumbprint };
-                match (&token.used, &token.secret) {
-                    (Some((id, Some(der))), _) if *id == request.id() => {
-                        let before = Some(der.to_vec());
-                        return Ok(Examined { reviewed, key: asked.key, nonce: Some(read.nonce), before });
-                    }
-                    (None, Some(secret)) => {
-                        if !secret.proves(claims, &request.csr, proof)? {
-                            return Err(PkiError::WrongProof { name });
-                        }
-                    }
-                    _ => return Err(PkiError::TokenUsed { name }),
-                }
-                read.in_time(now)?;
-                self.is_free(&name, now)?;
-                Ok(Examined { reviewed, key: asked.key, nonce: Some(read.nonce), before: None })
-            }
-        }
-    }
-}
-
-/// For how long a roster is valid unless somebody says otherwise.
-pub(crate) const DEFAULT_ROSTER: Validity = Validity(Duration::from_secs(90 * 24 * 3600));
-
-struct Examined {
-    reviewed: Reviewed,
-    key: SubjectKey,
-    nonce: Option<[u8; 16]>,
-    /// What the same request got before.
-    before: Option<Vec<u8>>,
 }
 
 fn lock(dir: &Path) -> Result<File, PkiError> {
@@ -544,47 +290,4 @@ fn lock(dir: &Path) -> Result<File, PkiError> {
         Err(TryLockError::WouldBlock) => Err(PkiError::Locked { path: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(unwritable(error)),
     }
-}
-
-fn common_name(name: &str) -> DistinguishedName {
-    let mut whole = DistinguishedName::new();
-    whole.push(DnType::CommonName, name);
-    whole
-}
-
-fn alternative_names(order: &Order) -> Result<Vec<SanType>, PkiError> {
-    let mut names = vec![SanType::URI(Ia5String::try_from(uri(order.role, &order.name))?)];
-    for host in &order.hosts {
-        let invalid = || PkiError::InvalidHost { host: host.clone() };
-        names.push(match ServerName::try_from(host.as_str()).map_err(|_| invalid())? {
-            ServerName::DnsName(_) => SanType::DnsName(Ia5String::try_from(host.as_str())?),
-            ServerName::IpAddress(_) => SanType::IpAddress(host.parse().map_err(|_| invalid())?),
-            _ => return Err(invalid()),
-        });
-    }
-    Ok(names)
-}
-
-/// 16 random bytes that are a positive number without leading zeros.
-fn serial() -> Result<SerialNumber, PkiError> {
-    let mut bytes = [0; 16];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| PkiError::NoEntropy(std::io::Error::other(error)))?;
-    if let Some(first) = bytes.first_mut() {
-        *first = *first & 0x3f | 0x40;
-    }
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn end(valid: Validity, now: SystemTime) -> Result<SystemTime, PkiError> {
-    let end = now.checked_add(valid.0).filter(|end| valid.0 >= SHORTEST && date(*end).is_ok());
-    end.ok_or_else(|| PkiError::InvalidValidity { given: valid.to_string() })
-}
-
-/// The latest that a certificate can say: 9999-12-31 (RFC 5280, section 4.1.2.5).
-const LATEST: u64 = 253_402_300_799;
-
-fn date(time: SystemTime) -> Result<OffsetDateTime, PkiError> {
-    let at = i64::try_from(seconds(time).min(LATEST + 1)).ok().filter(|at| at.unsigned_abs() <= LATEST);
-    let date = at.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    date.ok_or_else(|| malformed("date", "it is after the year 9999"))
 }

@@ -1,6 +1,6 @@
 //! Rows 4 and 5: who takes part, and who is whose neighbour.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use veilflow_secagg::*;
 
 use super::{STAY, four};
@@ -74,8 +74,11 @@ fn row_04_a_site_counts_the_adversaries_among_all_who_are_enrolled() {
         let (client, mine) = client.advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
         let at = roster.index_of(&me).unwrap() - 1;
         let with_me = tamper(&roster, |v| {
-            for key in ["sealing_key", "masking_key", "commitment", "signature"] {
+            for key in ["commitment", "signature"] {
                 v["members"][at][key] = json!(mine)[key].clone();
+            }
+            for key in ["sealing_key", "masking_key"] {
+                v["members"][at][key] = compressed(&json!(mine)[key]);
             }
         });
         let result = client.freeze_roster(&with_me).map(drop);
@@ -87,6 +90,14 @@ fn row_04_a_site_counts_the_adversaries_among_all_who_are_enrolled() {
         });
         assert_eq!(result.err(), error, "{enrolled} enrolled");
     }
+}
+
+/// An advertised key as it is in the roster (SEC 1, section 2.3.3): x, after 2 or 3 for an even or odd y.
+fn compressed(advertised: &Value) -> Value {
+    let bytes: Vec<u64> = advertised.as_array().unwrap().iter().map(|byte| byte.as_u64().unwrap()).collect();
+    let mut key = bytes[..33].to_vec();
+    key[0] = 2 + bytes[64] % 2;
+    json!(key)
 }
 
 #[test]
@@ -127,7 +138,7 @@ fn row_04_keys_off_the_curve_are_refused_on_receipt() {
     let cohort = four();
     let mut server = cohort.server();
     let (_, message) = cohort.client(0).advertise_keys(cohort.session, &mut MemoryJournal::new()).unwrap();
-    let bad = tamper(&message, |v| v["masking_key"] = json!(vec![0; 33]));
+    let bad = tamper(&message, |v| v["masking_key"] = json!(vec![0; 65]));
     let error = server.receive(&cohort.names[0], bad).unwrap_err();
     assert_eq!(
         error,
