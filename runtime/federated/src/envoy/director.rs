@@ -15,7 +15,7 @@ use crate::wire::messages::Content;
 use crate::wire::{Connection, Dialing, Download, Limits, Party, WireError, dial};
 
 use super::error::EnvoyError;
-use super::line::{Attached, Link, Lost};
+use super::line::{Attached, Link, Lost, unanswered};
 use super::notice::{Notice, SiteLog};
 use super::task::Contents;
 
@@ -62,7 +62,10 @@ impl Link for Director {
             let dialing = tokio::task::spawn_blocking(move || director.dialing()).await;
             let dialing = dialing.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
             let connection = dial(&url, &dialing, &Limits::default()).await.map_err(lost)?;
-            let (outgoing, incoming) = connection.attach().await.map_err(lost)?;
+            let (outgoing, incoming) = connection.attach().await.map_err(|error| match error {
+                WireError::Lost(_) => unanswered(&error.to_string()),
+                error => error.to_string(),
+            })?;
             Ok(Attached { outgoing, incoming: incoming.boxed(), contents: Arc::new(connection) })
         })
     }

@@ -1,18 +1,19 @@
 //! What an envoy tells its operator: the site's own log.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use veilflow_engine::remote::TaskKey;
 use veilflow_engine::{Event, EventKind};
 use veilflow_spec::{Cause, Name, Signal};
 
 use crate::experiment::ExperimentId;
+use crate::level::{Level, seconds};
 
 /// Something that an envoy tells its operator. It stays at the site.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "notice", rename_all = "snake_case")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Notice {
     /// It started.
@@ -31,11 +32,13 @@ pub enum Notice {
         /// Why.
         reason: String,
         /// When it tries again, from now.
+        #[serde(rename = "retry_s", serialize_with = "seconds")]
         retry: Duration,
     },
     /// Its certificate ends soon.
     CertificateDue {
         /// When.
+        #[serde(serialize_with = "since_1970")]
         not_after: SystemTime,
     },
     /// A task came that it does not run.
@@ -67,6 +70,7 @@ pub enum Notice {
         /// Which.
         task: TaskKey,
         /// How long it took.
+        #[serde(rename = "took_s", serialize_with = "seconds")]
         took: Duration,
         /// Why there is no answer, where there is none.
         cause: Option<Cause>,
@@ -107,13 +111,16 @@ pub enum Notice {
         experiment: ExperimentId,
     },
     /// Something happened inside a task.
+    #[serde(rename = "task-event")]
     Event {
         /// Of which experiment.
         experiment: ExperimentId,
         /// What.
+        #[serde(rename = "happened")]
         event: Event,
     },
-    /// Events of this site were not sent to the director: there were too many, or one was too large.
+    /// Events of this site are missing at the director: there were too many, one was too large, or the director was started
+    /// again while they were on their way.
     EventsLost {
         /// How many.
         count: u64,
@@ -141,6 +148,29 @@ pub enum Notice {
         /// How many tasks did not end in time.
         left_behind: usize,
     },
+}
+
+impl Notice {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Notice::Event { .. } => Level::Debug,
+            Notice::TaskEnded { cause: Some(cause), .. } if *cause != Cause::Cancelled => Level::Warn,
+            Notice::Detached { .. }
+            | Notice::CertificateDue { .. }
+            | Notice::Declined { .. }
+            | Notice::Interrupted { .. }
+            | Notice::EventsLost { .. }
+            | Notice::RosterRefused { .. } => Level::Warn,
+            Notice::NotBuilt { .. } => Level::Error,
+            _ => Level::Info,
+        }
+    }
+}
+
+/// Whole seconds since 1970.
+fn since_1970<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
 
 /// Takes what an envoy tells. Called on whatever thread it happens on: be quick, do not block.
@@ -213,7 +243,7 @@ impl fmt::Display for Notice {
                 write!(f, "{experiment}: ")?;
                 happened(f, &event.kind)
             }
-            Notice::EventsLost { count } => write!(f, "{count} events were not sent to the director"),
+            Notice::EventsLost { count } => write!(f, "{count} events did not reach the director"),
             Notice::RosterPinned { version, removed, waiting } => {
                 write!(f, "roster {version} is pinned")?;
                 if !removed.is_empty() {

@@ -19,7 +19,7 @@ use super::backoff::Backoff;
 use super::config::EnvoyConfig;
 use super::director::{self, Director};
 use super::error::EnvoyError;
-use super::line::{Attached, Line, Link, Lost};
+use super::line::{Attached, Line, Link, Lost, unanswered};
 use super::notice::{Notice, SiteLog};
 use super::office::{Answer, Office};
 use super::roster::RosterPin;
@@ -216,6 +216,7 @@ impl Running {
                 self.said(&mut line, *message).await;
                 Way::Open(line)
             }
+            (Way::Greeting(_), Heard::Lost(reason)) => self.redial(unanswered(&reason)),
             (_, Heard::Lost(reason)) => self.redial(reason),
             // Nothing is said before there is a connection.
             (way @ Way::Dialling(_), Heard::Said(_)) => way,
@@ -230,7 +231,7 @@ impl Running {
     }
 
     async fn greeted(&mut self, mut line: Line, message: ToEnvoy) -> Way {
-        let ToEnvoy::Welcome { protocol, roster, experiments } = message else {
+        let ToEnvoy::Welcome { protocol, incarnation, roster, experiments } = message else {
             return self
                 .redial("the director said something before its welcome: it is no director".to_owned());
         };
@@ -244,7 +245,9 @@ impl Running {
         if let Some(roster) = roster {
             self.pin(roster.into_vec()).await;
         }
-        self.office.welcome(&experiments).into_iter().for_each(|answer| line.answer(answer));
+        let answers = self.office.welcome(&experiments);
+        line.welcomed(incarnation);
+        answers.into_iter().for_each(|answer| line.answer(answer));
         if self.leaving.is_some() {
             line.leave();
         }
@@ -264,6 +267,7 @@ impl Running {
             }
             ToEnvoy::Cancel { experiment, task } => self.office.cancel(experiment, &task),
             ToEnvoy::Acknowledged { experiment, task } => self.office.acknowledged(experiment, &task),
+            ToEnvoy::Heard { experiment, next } => self.site.crossing.heard(experiment, next),
             ToEnvoy::Close { experiment, join } => self.office.close(experiment, join),
             ToEnvoy::End { experiment } => self.office.end(experiment),
         }

@@ -64,7 +64,7 @@ pub(crate) fn hello() -> FromEnvoy {
 }
 
 pub(crate) fn welcome() -> ToEnvoy {
-    ToEnvoy::Welcome { protocol: PROTOCOL, roster: None, experiments: Vec::new() }
+    ToEnvoy::Welcome { protocol: PROTOCOL, incarnation: [2; 16], roster: None, experiments: Vec::new() }
 }
 
 /// Bytes that no compressor and no accident makes equal.

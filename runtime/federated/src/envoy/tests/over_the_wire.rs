@@ -133,7 +133,8 @@ async fn large_messages_and_answers_and_a_roster_cross_over_mutual_tls() {
     let day = Validity(Duration::from_secs(24 * 3600));
     let newer = authority.sign_roster(day, SystemTime::now()).unwrap().to_bytes().to_vec();
     let roster_bytes = Some(ByteBuf::from(newer));
-    let welcome = ToEnvoy::Welcome { protocol: PROTOCOL, roster: roster_bytes, experiments: Vec::new() };
+    let (protocol, incarnation) = (PROTOCOL, [1; 16]);
+    let welcome = ToEnvoy::Welcome { protocol, incarnation, roster: roster_bytes, experiments: Vec::new() };
     stream.outgoing.send(welcome).await.unwrap();
     let pinned = soon(async {
         while let Some(notice) = notices.recv().await {

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use serde_bytes::ByteBuf;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use veilflow_engine::EventKind;
 use veilflow_engine::remote::{HostedRun, SiteSettings, SiteTasks, TaskKey};
 use veilflow_secagg::MemoryJournal;
 use veilflow_spec::{
@@ -191,7 +192,16 @@ impl DirectorEnd {
     }
 
     pub(super) async fn welcome(&self, known: &[ExperimentId]) {
-        self.say(ToEnvoy::Welcome { protocol: PROTOCOL, roster: None, experiments: known.to_vec() }).await;
+        let (protocol, incarnation) = (PROTOCOL, [1; 16]);
+        self.say(ToEnvoy::Welcome { protocol, incarnation, roster: None, experiments: known.to_vec() }).await;
+    }
+
+    /// The events that the envoy tells next, and the number of the first.
+    pub(super) async fn events(&mut self) -> (ExperimentId, u64, Vec<EventKind>) {
+        match self.heard().await {
+            FromEnvoy::Events { experiment, first, events } => (experiment, first, events),
+            other => panic!("no events: {other:?}"),
+        }
     }
 
     /// What the envoy says next, but for signs of life.
