@@ -9,7 +9,7 @@ use veilflow_federated::tls;
 use veilflow_federated::wire::{Dialing, Limits, WireError, dial};
 
 use crate::args::Shape;
-use crate::console::{Console, Log};
+use crate::console::Console;
 use crate::error::CliError;
 use crate::{json, serving};
 
@@ -35,7 +35,7 @@ struct EnrollArgs {
 
 pub(super) fn command(binary: &str) -> Command {
     EnrollArgs::augment_args(Command::new("enroll"))
-        .about("Makes this site's key and gets its certificate")
+        .about("Makes a key here, a site's or a client's, and gets its certificate")
         .after_help(format!(
             "Example:\n  {TOKEN}=… {binary} envoy enroll --director https://director.example:50050 --identity identity"
         ))
@@ -60,8 +60,11 @@ pub(super) fn enroll(matches: &ArgMatches, console: &mut Console) -> Result<(), 
         "the key of this request is {}: compare it with what `pki sign` shows",
         enrolling.thumbprint()
     ));
+    log.line(
+        "the request waits for the authority: `pki sign` answers it. Ctrl-C ends the wait; ask again later",
+    );
     let runtime = serving::runtime()?;
-    let verdict = runtime.block_on(answered(&args.director, &enrolling, &log))?;
+    let verdict = runtime.block_on(answered(&args.director, &enrolling))?;
     let granted = match verdict {
         Verdict::Granted(granted) => granted,
         Verdict::Refused { reason } => return Err(CliError::NotEnrolled { reason }),
@@ -86,8 +89,7 @@ pub(super) fn enroll(matches: &ArgMatches, console: &mut Console) -> Result<(), 
 
 /// Asks until the authority has answered. The same request again is the same request, so a connection that is lost costs
 /// nothing.
-async fn answered(director: &str, enrolling: &Enrolling, log: &Log) -> Result<Verdict, CliError> {
-    let mut told = false;
+async fn answered(director: &str, enrolling: &Enrolling) -> Result<Verdict, CliError> {
     loop {
         let config = tls::enrolling_client_config(enrolling.authority())?;
         let connection = dial(director, &Dialing::Mutual(config), &Limits::default()).await?;
@@ -98,10 +100,6 @@ async fn answered(director: &str, enrolling: &Enrolling, log: &Log) -> Result<Ve
                 Ok(EnrollReply::Pending) => {}
                 Err(WireError::Lost(_)) => break,
                 Err(error) => return Err(error.into()),
-            }
-            if !told {
-                log.line("the request waits for the authority: `pki sign` answers it. Ctrl-C ends the wait; ask again later");
-                told = true;
             }
         }
     }

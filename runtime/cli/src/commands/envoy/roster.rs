@@ -7,7 +7,7 @@ use veilflow_federated::envoy::{EnvoyConfig, RosterEntry, RosterPin};
 use veilflow_federated::pki::Identity;
 use veilflow_spec::Name;
 
-use super::{output, shape};
+use super::super::part::{output, shape};
 use crate::args::Shape;
 use crate::console::Console;
 use crate::error::CliError;
