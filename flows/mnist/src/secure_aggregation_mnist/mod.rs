@@ -72,7 +72,7 @@ pub fn with_privacy(parameters: Parameters, sites: usize, privacy: Privacy) -> P
 }
 
 fn finest(parameters: Parameters, sites: usize) -> Parameters {
-    match parameters.largest_quantization_range(sites.max(1).next_power_of_two()) {
+    match parameters.largest_quantization_range(sites.max(2).next_power_of_two()) {
         // None does: what is wrong with the parameters, the plan says.
         0 => parameters,
         fits => parameters.with_quantization_range(fits),

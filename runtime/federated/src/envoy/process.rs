@@ -220,6 +220,7 @@ impl Running {
                 self.said(&mut line, *message).await;
                 Way::Open(line)
             }
+            (Way::Greeting(_), Heard::Lost(lost)) => self.redial(lost.unanswered()),
             (_, Heard::Lost(lost)) => self.redial(lost),
             // Nothing is said before there is a connection.
             (way @ Way::Dialling(_), Heard::Said(_)) => way,
@@ -236,7 +237,7 @@ impl Running {
     }
 
     async fn greeted(&mut self, mut line: Line, message: ToEnvoy) -> Way {
-        let ToEnvoy::Welcome { protocol, lists, experiments } = message else {
+        let ToEnvoy::Welcome { protocol, incarnation, lists, experiments } = message else {
             let what = "the director said something before its welcome: it is no director";
             return self.redial(Lost::NoDirector(what.to_owned()));
         };
@@ -248,7 +249,9 @@ impl Running {
         self.backoff.reset();
         self.site.tell(Notice::Attached);
         self.take(lists).await;
-        self.office.welcome(&experiments).into_iter().for_each(|answer| line.answer(answer));
+        let answers = self.office.welcome(&experiments);
+        line.welcomed(incarnation);
+        answers.into_iter().for_each(|answer| line.answer(answer));
         if self.leaving.is_some() {
             line.leave();
         }
@@ -282,6 +285,7 @@ impl Running {
             }
             ToEnvoy::Cancel { experiment, task } => self.office.cancel(experiment, &task),
             ToEnvoy::Acknowledged { experiment, task } => self.office.acknowledged(experiment, &task),
+            ToEnvoy::Heard { experiment, next } => self.site.crossing.heard(experiment, next),
             ToEnvoy::Close { experiment, join } => self.office.close(experiment, join),
             ToEnvoy::End { experiment } => self.office.end(experiment),
         }

@@ -163,7 +163,8 @@ async fn an_envoy_leaves_a_revoked_director_and_says_why() {
     let envoy = world.envoy(Toy::new().0).await;
     let mut stream = soon(world.streams.recv()).await;
     let FromEnvoy::Hello { lists, .. } = next(&mut stream).await else { panic!("no hello") };
-    let welcome = ToEnvoy::Welcome { protocol: PROTOCOL, lists: Lists::default(), experiments: Vec::new() };
+    let (protocol, incarnation, none) = (PROTOCOL, [1; 16], Lists::default());
+    let welcome = ToEnvoy::Welcome { protocol, incarnation, lists: none, experiments: Vec::new() };
     stream.outgoing.send(welcome).await.unwrap();
     let mut authority = Authority::open(&world.made.authority, None).unwrap();
     let mut revoke = |name: &str| {
@@ -210,7 +211,8 @@ async fn large_messages_and_answers_and_a_roster_cross_over_mutual_tls() {
     let day = Validity(Duration::from_secs(24 * 3600));
     let newer = authority.sign_roster(day, SystemTime::now()).unwrap().to_bytes().to_vec();
     let lists = Lists { roster: Some(ByteBuf::from(newer)), revocations: None };
-    let welcome = ToEnvoy::Welcome { protocol: PROTOCOL, lists, experiments: Vec::new() };
+    let (protocol, incarnation) = (PROTOCOL, [1; 16]);
+    let welcome = ToEnvoy::Welcome { protocol, incarnation, lists, experiments: Vec::new() };
     stream.outgoing.send(welcome).await.unwrap();
     let pinned = world.noticed(|notice| match notice {
         Notice::RosterPinned { version, .. } => Some(version),
