@@ -10,6 +10,7 @@ use rand::rngs::SysRng;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use veilflow_spec::Name;
 
 use crate::deployed::Registry;
 use crate::journal::FileInputJournal;
@@ -101,6 +102,14 @@ impl Envoy {
 /// How long tasks that were told to stop have for it.
 const STOPPING: Duration = Duration::from_secs(2);
 
+/// Who waits for this site's approval, where anybody does, and in which version of the roster.
+fn waiting(pin: &RosterPin) -> Option<(u64, Vec<Name>)> {
+    // Whatever is wrong with the roster is told where it is used.
+    let waiting = pin.entries().ok()?.into_iter().filter(|entry| !entry.trusted);
+    let waiting: Vec<_> = waiting.map(|entry| entry.name).collect();
+    (!waiting.is_empty()).then_some((pin.version().ok()?, waiting))
+}
+
 /// Returns when the envoy is told to drain, or nobody holds it any more.
 async fn told(told: &mut watch::Receiver<bool>) {
     let _ = told.wait_for(|told| *told).await;
@@ -159,6 +168,9 @@ impl Running {
         let flows = self.flows.iter().map(|flow| flow.name.clone()).collect();
         let (name, director) = (self.site.name().clone(), self.site.config.director.clone());
         self.site.tell(Notice::Started { name, director, flows });
+        if let Some((version, waiting)) = self.site.roster.as_ref().and_then(waiting) {
+            self.site.tell(Notice::RosterPinned { version, removed: Vec::new(), waiting });
+        }
         let mut way = Way::Dialling(self.link.attach());
         while !self.is_over() {
             let until = self.leaving.as_ref().map(|leaving| leaving.until);
