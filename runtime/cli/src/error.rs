@@ -9,7 +9,7 @@ use veilflow_federated::director::DirectorError;
 use veilflow_federated::envoy::EnvoyError;
 use veilflow_federated::pki::PkiError;
 use veilflow_federated::wire::WireError;
-use veilflow_spec::{Cause, StepError};
+use veilflow_spec::{Cause, Name, StepError};
 
 use crate::commands::pki::PkiCommandError;
 use crate::config::ConfigError;
@@ -126,6 +126,9 @@ pub(crate) enum CliError {
     /// The flow or its participants could not be made from the options.
     #[error("{flow} cannot start: {error}")]
     Setup { flow: &'static str, error: StepError },
+    /// The same, with participants that nobody named.
+    #[error("{flow} cannot start among {names}, who are online and offer it: {error}")]
+    SetupAmong { flow: &'static str, names: String, error: StepError },
     /// The run.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -214,6 +217,7 @@ impl CliError {
             | CliError::NoIdentity { .. }
             | CliError::Connection { .. }
             | CliError::Setup { .. }
+            | CliError::SetupAmong { .. }
             | CliError::Plan(_)
             | CliError::Ending { .. }
             | CliError::Write { .. } => USAGE,
@@ -241,10 +245,25 @@ impl CliError {
         }
     }
 
+    /// Says who the participants are, where that is who is online.
+    pub(crate) fn among(self, online: &[Name]) -> Self {
+        match self {
+            CliError::Setup { flow, error } => {
+                let names = online.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+                CliError::SetupAmong { flow, names, error }
+            }
+            error => error,
+        }
+    }
+
     /// What the user can do next, where the error does not say so itself.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
-            CliError::Client(error) if already_masked(error) => {
+            CliError::Client(error) if failed_with(error, "identity-unknown") => {
+                "a site does not trust another one's key yet: `envoy roster` at each site shows whose, and approves them \
+                 with --approve."
+            }
+            CliError::Client(error) if failed_with(error, "input-already-masked") => {
                 "these sites have masked the same inputs for an earlier experiment, and a second sum of them among others \
                  could tell one: run with another --seed, or say `allow-remasking = true` in each site's [policy]."
             }
@@ -296,6 +315,9 @@ impl CliError {
                 "set VEILFLOW_IDENTITY for all commands. The folder has your key, your certificate and the authority's; \
                  `envoy enroll` makes it with a token of the federation's administrator."
             }
+            CliError::SetupAmong { .. } => {
+                "`envoys` shows who is there; --collaborators names who takes part, and waits for those who are not."
+            }
             CliError::Fetch { .. } => "run the same command again: it goes on where it stopped.",
             _ => return None,
         };
@@ -327,10 +349,8 @@ fn identity_hint(error: &PkiError) -> Option<&'static str> {
     }
 }
 
-/// Whether sites refused because they masked the same inputs before.
-fn already_masked(error: &Client) -> bool {
-    error
-        .missing()
-        .iter()
-        .any(|missing| matches!(&missing.cause, Cause::Failed { code, .. } if code == "input-already-masked"))
+/// Whether a site's step failed so.
+fn failed_with(error: &Client, expected: &str) -> bool {
+    let failed = |cause: &Cause| matches!(cause, Cause::Failed { code, .. } if code == expected);
+    error.missing().iter().any(|missing| failed(&missing.cause))
 }

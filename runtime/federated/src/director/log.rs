@@ -46,6 +46,7 @@ pub enum Line {
     /// An experiment went on to a state.
     Experiment {
         /// Which.
+        #[serde(rename = "experiment")]
         id: ExperimentId,
         /// The state.
         state: State,

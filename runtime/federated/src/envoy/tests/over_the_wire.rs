@@ -13,7 +13,7 @@ use veilflow_engine::remote::Parcel;
 use super::stage::{Sent, soon};
 use super::toy::Toy;
 use crate::Registry;
-use crate::envoy::{Envoy, EnvoyConfig, Notice};
+use crate::envoy::{Additions, Envoy, EnvoyConfig, Notice};
 use crate::experiment::Summary;
 use crate::pki::{Authority, Identity, Throwaway, Validity, throwaway};
 use crate::tls;
@@ -241,6 +241,28 @@ async fn large_messages_and_answers_and_a_roster_cross_over_mutual_tls() {
     assert_eq!(stream.incoming.next().await.unwrap(), None);
     drop(stream);
     envoy.wait().await;
+}
+
+#[tokio::test]
+async fn an_envoy_says_at_its_start_whose_keys_it_does_not_trust_yet() {
+    let folder = TempDir::new().unwrap();
+    let made = throwaway(&folder.path().join("pki"), &["Bengaluru".into(), "Portland".into()]).unwrap();
+    let (flow, _performing, _happened) = Toy::new();
+    let registry = Registry::new().with(Arc::new(flow));
+    let mut config = config(&folder, &made, "https://localhost:1", "Bengaluru");
+    config.additions = Additions::Approve;
+    let (tell, mut notices) = mpsc::unbounded_channel();
+    let log = Arc::new(move |notice: &Notice| drop(tell.send(notice.clone())));
+    let _envoy = Envoy::start(config, registry, log).await.unwrap();
+    let waiting = soon(async {
+        while let Some(notice) = notices.recv().await {
+            if let Notice::RosterPinned { waiting, .. } = notice {
+                return Some(waiting);
+            }
+        }
+        None
+    });
+    assert_eq!(waiting.await, ["Portland"]);
 }
 
 #[tokio::test]
