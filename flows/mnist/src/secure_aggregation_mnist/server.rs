@@ -160,7 +160,7 @@ impl Server {
         &mut self,
         ciphertexts: Inputs<Ciphertexts>,
         cx: &Context,
-    ) -> Result<Foreach<AddressedCiphertexts>> {
+    ) -> Result<Foreach<AddressedCiphertexts, Each>> {
         let Protocol::SharingKeys(mut server) = self.protocol.take() else {
             return Err(out_of_order("filter_ciphertexts"));
         };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use veilflow_secagg::{ClientPolicy, Parameters, Security, Threshold};
 use veilflow_spec::{
     AtAggregator, AtCollaborators, Context, Flow, Foreach, HiddenRole, Loop, Message, MessageDigest, Needs,
-    Opening, Result, SecureProtocol, SecureSum, Sum, Tensor,
+    Opening, Result, SecureProtocol, SecureSum, Sends, Sum, Tensor,
 };
 
 use super::messages::{
@@ -179,7 +179,7 @@ impl SecureProtocol<Update> for Faulty {
     fn setup(
         &self,
         start: AtAggregator<SecAggServer, Client, Opening, Opening>,
-    ) -> AtCollaborators<SecAggServer, Client, Opening, ()> {
+    ) -> AtCollaborators<SecAggServer, Client, Opening, (), impl Sends> {
         start
             .then(SecAggServer::open_session::<Update>)
             .foreach(Client::generate_keys)

@@ -8,7 +8,7 @@ use veilflow_secagg::{
     NumShares, Parameters, Plan, PrivacyAccountant, PrivacyCost, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
-    Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
+    Cause, Context, Each, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
     SecureSum, Sum, from_cbor, to_cbor,
 };
 
@@ -200,7 +200,7 @@ impl SecAggServer {
         &mut self,
         shares: Inputs<SealedShares>,
         _cx: &Context,
-    ) -> Result<Foreach<AddressedShares>> {
+    ) -> Result<Foreach<AddressedShares, Each>> {
         let Stage::Sharing(mut server) = self.take() else { return Err(out_of_order("deliver_shares")) };
         self.lose("share_keys", shares, |SealedShares(shares)| shares, |shares| server.receive_all(shares));
         let (server, addressed) = server.deliver().map_err(protocol)?;

@@ -13,7 +13,7 @@ use crate::quorum::Quorum;
 use crate::schema::Schema;
 use crate::secure::Carried;
 use crate::step::{AggregatorStep, CollaboratorStep};
-use crate::transition::{Choice, Closes, FanOut, Report, SameEnd, Transition};
+use crate::transition::{Choice, Closes, FanOut, Report, SameEnd, Sends, Transition};
 
 /// Control is at the aggregator, which holds a `Now`; the blocks so far started from an `Entry`.
 #[must_use = "a flow ends with `.end()`, a loop's body with its last step"]
@@ -51,12 +51,12 @@ impl<A: 'static, C: 'static, Entry: 'static, Now: Send + 'static> AtAggregator<A
     }
 
     /// Fans out: the step runs on each collaborator that the step before addressed.
-    pub fn foreach<O: Message, By>(
+    pub fn foreach<O: Message, By, What: Sends>(
         self,
         step: impl CollaboratorStep<C, Now::Item, O, By>,
-    ) -> AtCollaborators<A, C, Entry, O>
+    ) -> AtCollaborators<A, C, Entry, O, What>
     where
-        Now: FanOut,
+        Now: FanOut<What = What>,
     {
         let node = collaborator_node(format!("{}.0", self.path()), step);
         AtCollaborators {

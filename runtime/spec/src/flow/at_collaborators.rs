@@ -17,11 +17,11 @@ use crate::quorum::Quorum;
 use crate::schema::Schema;
 use crate::secure::{Carried, SecureProtocol, SecureSum, Sum, Users, embed, prefix};
 use crate::step::{AggregatorStep, CollaboratorStep};
-use crate::transition::Transition;
+use crate::transition::{Same, SendsOne, Transition};
 
-/// Control is at the collaborators, each of which holds a `T`.
+/// Control is at the collaborators, each of which holds a `T`. `What` the fan-out sent them is the same for all, or not.
 #[must_use = "a fan-out ends with `.join(step)`"]
-pub struct AtCollaborators<A, C, Entry, T> {
+pub struct AtCollaborators<A, C, Entry, T, What = Same> {
     pub(super) graph: Graph<A, C>,
     pub(super) prefix: String,
     pub(super) path: String,
@@ -31,15 +31,15 @@ pub struct AtCollaborators<A, C, Entry, T> {
     pub(super) task: Vec<CollaboratorNode<C>>,
     pub(super) quorum: Quorum,
     pub(super) deadline: Option<Duration>,
-    pub(super) types: PhantomData<fn(Entry) -> T>,
+    pub(super) types: PhantomData<fn(Entry) -> (T, What)>,
 }
 
-impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<A, C, Entry, T> {
+impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static, What> AtCollaborators<A, C, Entry, T, What> {
     /// A further step on the same collaborator. What passes between the two never leaves the site.
     pub fn then<O: Message, By>(
         mut self,
         step: impl CollaboratorStep<C, T, O, By>,
-    ) -> AtCollaborators<A, C, Entry, O>
+    ) -> AtCollaborators<A, C, Entry, O, What>
     where
         T: Message,
     {
@@ -48,10 +48,10 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
     }
 
     /// The same place with another message at hand.
-    fn holding<E, O>(
+    fn holding<E, O, W>(
         self,
         gather: fn(BTreeMap<Name, graph::Value>, Vec<Missing>) -> Result<graph::Value>,
-    ) -> AtCollaborators<A, C, E, O> {
+    ) -> AtCollaborators<A, C, E, O, W> {
         AtCollaborators {
             graph: self.graph,
             prefix: self.prefix,
@@ -117,8 +117,8 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
     ///   sites, since a loss or a text that crosses would tell what the sum hides.
     /// - [`quorum`](Self::quorum) is how many must be in the sum; the protocol's own least numbers hold besides.
     ///   [`deadline`](Self::deadline) holds for each exchange of the protocol by itself.
-    /// - The fan-out sends one message to all whom it addresses: a run in which [`Foreach::each`](crate::Foreach::each)
-    ///   sends different ones ends with an error before anything is sent.
+    /// - The fan-out sends one message to all whom it addresses: behind a step that returns a `Foreach<_, Each>`, which
+    ///   [`Foreach::each`](crate::Foreach::each) makes, it does not compile.
     pub fn secure_join<P: SecureProtocol<T>, O: Transition, By>(
         self,
         protocol: P,
@@ -126,6 +126,7 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static> AtCollaborators<
     ) -> AtAggregator<A, C, Entry, O>
     where
         T: SecureSum,
+        What: SendsOne,
     {
         let Self { mut graph, prefix: before, path, address, carried, task, quorum, deadline, .. } = self;
         let protocol = Arc::new(protocol);
