@@ -125,6 +125,7 @@ where
             canceller: hosting.canceller,
             seed: hosting.seed,
             device: hosting.device,
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
             provided: Provided::nothing().with(place),
             loops: Vec::new(),
             place: Vec::new(),
