@@ -102,6 +102,24 @@ fn the_files_of_the_deployment_are_good() {
     // Its identity is made on the spot by who follows the README.
     let output = check("director", "director.toml", &["--insecure-loopback", "--listen", "127.0.0.1:0"]);
     assert!(output.status.success(), "{}", errors(&output));
+
+    // What the units and the containers start is known to the command line.
+    let files = ["systemd/veilflow-director.service", "systemd/veilflow-envoy.service", "compose.yaml"];
+    let mut started = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(format!("{folder}{file}")).unwrap();
+        let commands = text.lines().filter_map(|line| {
+            let line = line.trim();
+            line.strip_prefix("ExecStart=/usr/local/bin/veilflow ").or_else(|| line.strip_prefix("command: "))
+        });
+        for command in commands {
+            let arguments = command.split(' ').chain(["--help"]);
+            let output = Command::new(env!("CARGO_BIN_EXE_veilflow")).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{file}: {command}: {}", errors(&output));
+            started.push(command.split(' ').next().unwrap().to_owned());
+        }
+    }
+    assert_eq!(started, ["director", "envoy", "director", "envoy", "envoy"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::error::CliError;
 
 /// Where a command line writes.
 pub struct Console {
-    out: Box<dyn Write + Send>,
+    out: Log,
     log: Log,
     terminal: bool,
 }
@@ -19,7 +19,7 @@ impl Console {
         // A terminal that cannot move its cursor gets plain lines.
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
-            out: Box::new(io::stdout()),
+            out: Log::new(io::stdout()),
             log: Log::new(io::stderr()),
             terminal: io::stderr().is_terminal() && !dumb,
         }
@@ -27,7 +27,7 @@ impl Console {
 
     /// Other writers than the process's own, neither of which is a terminal.
     pub fn new(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> Self {
-        Self { out: Box::new(out), log: Log::new(err), terminal: false }
+        Self { out: Log::new(out), log: Log::new(err), terminal: false }
     }
 
     /// Whether progress is drawn as bars.
@@ -39,16 +39,21 @@ impl Console {
         &self.log
     }
 
+    /// Standard output, for results that come a line at a time.
+    pub(crate) fn out(&self) -> &Log {
+        &self.out
+    }
+
     /// Writes results. A reader that has gone away, as `head` does, wants no more: that is no error.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), CliError> {
-        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+        match self.out.write(text) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             result => result.map_err(CliError::Output),
         }
     }
 }
 
-/// Standard error, for lines. Clones write to the same.
+/// Standard error or standard output, for lines. Clones write to the same.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<Mutex<Box<dyn Write + Send>>>);
 
@@ -57,10 +62,13 @@ impl Log {
         Self(Arc::new(Mutex::new(Box::new(writer))))
     }
 
-    /// Writes a line. Where standard error is gone there is nobody left to tell.
+    /// Writes a line. Where its reader is gone there is nobody left to tell.
     pub(crate) fn line(&self, line: impl fmt::Display) {
-        let line = format!("{line}\n");
+        let _ = self.write(&format!("{line}\n"));
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writer.write_all(line.as_bytes()).and_then(|()| writer.flush());
+        writer.write_all(text.as_bytes()).and_then(|()| writer.flush())
     }
 }

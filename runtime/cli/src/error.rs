@@ -3,8 +3,15 @@
 use std::path::PathBuf;
 
 use veilflow_engine::RunError;
-use veilflow_spec::{Cause, StepError};
+use veilflow_federated::State;
+use veilflow_federated::client::Error as Client;
+use veilflow_federated::director::DirectorError;
+use veilflow_federated::envoy::EnvoyError;
+use veilflow_federated::pki::PkiError;
+use veilflow_federated::wire::WireError;
+use veilflow_spec::{Cause, Name, StepError};
 
+use crate::commands::pki::PkiCommandError;
 use crate::config::ConfigError;
 
 /// Why a command failed.
@@ -53,7 +60,7 @@ pub(crate) enum CliError {
     TwoInCsv,
     /// A federated command's own failure.
     #[error(transparent)]
-    Client(#[from] veilflow_federated::client::Error),
+    Client(#[from] Client),
     /// Threads for the network.
     #[error("the program's threads could not be started: {0}")]
     Threads(std::io::Error),
@@ -71,7 +78,7 @@ pub(crate) enum CliError {
     ManyExperiments { prefix: String, ids: Vec<String> },
     /// Results of an experiment without them.
     #[error("experiment {id} is {state}, so it has no results: {reason}")]
-    NoResults { id: String, state: String, reason: String },
+    NoResults { id: String, state: State, reason: String },
     /// No director is known.
     #[error("no director is known: name it with --director URL")]
     NoDirector,
@@ -103,22 +110,25 @@ pub(crate) enum CliError {
     NoRoster,
     /// A director that cannot start, or that failed.
     #[error(transparent)]
-    Director(#[from] veilflow_federated::director::DirectorError),
+    Director(#[from] DirectorError),
     /// An envoy that cannot start.
     #[error(transparent)]
-    Envoy(#[from] veilflow_federated::envoy::EnvoyError),
+    Envoy(#[from] EnvoyError),
     /// A roster of identities.
     #[error(transparent)]
     Roster(#[from] veilflow_federated::envoy::RosterError),
     /// A call to a director.
     #[error(transparent)]
-    Wire(#[from] veilflow_federated::wire::WireError),
+    Wire(#[from] WireError),
     /// A report that is not what this program's flow ends in.
     #[error("the report of `{flow}` is not what this program's build of it ends in: {reason}")]
     Report { flow: &'static str, reason: String },
     /// The flow or its participants could not be made from the options.
     #[error("{flow} cannot start: {error}")]
     Setup { flow: &'static str, error: StepError },
+    /// The same, with participants that nobody named.
+    #[error("{flow} cannot start among {names}, who are online and offer it: {error}")]
+    SetupAmong { flow: &'static str, names: String, error: StepError },
     /// The run.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -133,10 +143,10 @@ pub(crate) enum CliError {
     Fetch { name: &'static str, error: StepError },
     /// Identities and certificates.
     #[error(transparent)]
-    Pki(#[from] veilflow_federated::pki::PkiError),
+    Pki(#[from] PkiError),
     /// What `pki` does with them.
     #[error(transparent)]
-    PkiCommand(#[from] crate::commands::pki::PkiCommandError),
+    PkiCommand(#[from] PkiCommandError),
     /// An ending that says no format.
     #[error("--{flag} {}: the file's ending says its format, use {}", path.display(), crate::suggest::or(endings))]
     Ending { flag: &'static str, path: PathBuf, endings: &'static [&'static str] },
@@ -207,6 +217,7 @@ impl CliError {
             | CliError::NoIdentity { .. }
             | CliError::Connection { .. }
             | CliError::Setup { .. }
+            | CliError::SetupAmong { .. }
             | CliError::Plan(_)
             | CliError::Ending { .. }
             | CliError::Write { .. } => USAGE,
@@ -234,13 +245,38 @@ impl CliError {
         }
     }
 
+    /// Says who the participants are, where that is who is online.
+    pub(crate) fn among(self, online: &[Name]) -> Self {
+        match self {
+            CliError::Setup { flow, error } => {
+                let names = online.iter().map(Name::as_str).collect::<Vec<_>>().join(", ");
+                CliError::SetupAmong { flow, names, error }
+            }
+            error => error,
+        }
+    }
+
     /// What the user can do next, where the error does not say so itself.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
-            CliError::Client(error) if already_masked(error) => {
+            CliError::Client(error) if failed_with(error, "identity-unknown") => {
+                "a site does not trust another one's key yet: `envoy roster` at each site shows whose, and approves them \
+                 with --approve."
+            }
+            CliError::Client(error) if failed_with(error, "input-already-masked") => {
                 "these sites have masked the same inputs for an earlier experiment, and a second sum of them among others \
                  could tell one: run with another --seed, or say `allow-remasking = true` in each site's [policy]."
             }
+            CliError::Client(Client::Wire(error)) | CliError::Wire(error) => wire_hint(error)?,
+            CliError::PkiCommand(PkiCommandError::Wire(error)) => wire_hint(error)?,
+            CliError::Client(Client::NotLetIn { .. }) => {
+                "the director's log says why: a certificate that is revoked or over, or another federation's. \
+                 `pki roster` lists them on the administrator's machine, and `envoy enroll` gets a new one with a token."
+            }
+            CliError::Client(Client::Pki(error))
+            | CliError::Pki(error)
+            | CliError::Envoy(EnvoyError::Identity(error))
+            | CliError::Director(DirectorError::Pki(error)) => identity_hint(error)?,
             CliError::Client(error) => return error.experiment().map(|id| {
                 let id: String = id.to_string().chars().take(8).collect();
                 format!(
@@ -268,12 +304,19 @@ impl CliError {
             CliError::NoExperiment { .. } | CliError::ManyExperiments { .. } => {
                 "`experiment list` shows all ids; the first digits of one are enough as long as no other starts so."
             }
-            CliError::NoResults { .. } => "`experiment logs ID --follow` shows what happens.",
+            CliError::NoResults { state, .. } if !state.is_over() => {
+                "`experiment logs ID --follow` shows what happens."
+            }
+            CliError::NoResults { .. } => "`experiment logs ID` shows what happened.",
             CliError::NoDirector => {
                 "set VEILFLOW_DIRECTOR for all commands, or start a federation on this machine with `federation up`."
             }
             CliError::NoIdentity { .. } => {
-                "set VEILFLOW_IDENTITY for all commands. The folder has your key, your certificate and the authority's;                  the federation's administrator gives you a token for it."
+                "set VEILFLOW_IDENTITY for all commands. The folder has your key, your certificate and the authority's; \
+                 `envoy enroll` makes it with a token of the federation's administrator."
+            }
+            CliError::SetupAmong { .. } => {
+                "`envoys` shows who is there; --collaborators names who takes part, and waits for those who are not."
             }
             CliError::Fetch { .. } => "run the same command again: it goes on where it stopped.",
             _ => return None,
@@ -282,10 +325,32 @@ impl CliError {
     }
 }
 
-/// Whether sites refused because they masked the same inputs before.
-fn already_masked(error: &veilflow_federated::client::Error) -> bool {
-    error
-        .missing()
-        .iter()
-        .any(|missing| matches!(&missing.cause, Cause::Failed { code, .. } if code == "input-already-masked"))
+/// What to do where the director is not reached.
+fn wire_hint(error: &WireError) -> Option<&'static str> {
+    match error {
+        WireError::Connect { .. } | WireError::Timeout { .. } => Some(
+            "is the director running, is that its address, and does nothing between keep its port from this machine?",
+        ),
+        WireError::Handshake { .. } => Some(
+            "the address has to be one of the names that the director's certificate was issued for (`pki issue --hosts`), \
+             and both have to be of one federation.",
+        ),
+        _ => None,
+    }
+}
+
+/// What to do where there is no identity.
+fn identity_hint(error: &PkiError) -> Option<&'static str> {
+    match error {
+        PkiError::Read { error, .. } if error.kind() == std::io::ErrorKind::NotFound => Some(
+            "an identity is a folder that `envoy enroll` or `pki issue` makes, and `pki init` makes the authority's (--ca).",
+        ),
+        _ => None,
+    }
+}
+
+/// Whether a site's step failed so.
+fn failed_with(error: &Client, expected: &str) -> bool {
+    let failed = |cause: &Cause| matches!(cause, Cause::Failed { code, .. } if code == expected);
+    error.missing().iter().any(|missing| failed(&missing.cause))
 }

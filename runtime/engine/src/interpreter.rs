@@ -34,6 +34,8 @@ pub(crate) struct Interpreter<A, P> {
     pub(crate) canceller: Canceller,
     pub(crate) seed: u64,
     pub(crate) device: Device,
+    /// The processors that the aggregator's steps may use. They run while no collaborator is waited for.
+    pub(crate) cpus: usize,
     /// What the aggregator's place provides.
     pub(crate) provided: Provided,
     pub(crate) loops: Vec<u32>,
@@ -167,8 +169,8 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             loops: self.loops.as_slice().into(),
         };
         let stream = Arc::clone(&self.stream);
-        let (seed, device, provided) = (self.seed, self.device, self.provided.clone());
-        let surroundings = Surroundings { seed, cpus: 1, device, provided };
+        let (seed, cpus, device) = (self.seed, self.cpus, self.device);
+        let surroundings = Surroundings { seed, cpus, device, provided: self.provided.clone() };
         let flag = self.canceller.flag().clone();
         let step = node.clone();
         let running = tokio::task::spawn_blocking(move || {

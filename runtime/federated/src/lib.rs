@@ -17,6 +17,7 @@ pub mod director;
 pub mod envoy;
 mod experiment;
 pub mod journal;
+mod level;
 pub mod pki;
 pub mod tls;
 pub mod units;
@@ -24,3 +25,4 @@ pub mod wire;
 
 pub use deployed::{Deployed, Registry};
 pub use experiment::{ExperimentId, InvalidExperimentId, Outcome, State, Summary, Terms};
+pub use level::Level;

@@ -55,7 +55,9 @@ pub use secure::{
 pub use signal::{Cell, Row, Signal, SignalSink};
 pub use step::{AggregatorStep, ByReference, ByValue, CollaboratorStep, Received};
 pub use tensor::{Count, ShapeMismatch, Tensor};
-pub use transition::{Branch, Choice, Closes, FanOut, Foreach, Loop, Report, SameEnd, Transition};
+pub use transition::{
+    Branch, Choice, Closes, Each, FanOut, Foreach, Loop, Report, Same, SameEnd, Sends, SendsOne, Transition,
+};
 /// Derives [`Averaged`](trait@Averaged).
 pub use veilflow_derive::Averaged;
 /// Derives [`Message`](trait@Message).

@@ -10,7 +10,7 @@ pub use crate::name::Name;
 pub use crate::quorum::Quorum;
 pub use crate::secure::{Averaged, SecureSum, Sum};
 pub use crate::tensor::Tensor;
-pub use crate::transition::{Branch, Foreach, Loop};
+pub use crate::transition::{Branch, Each, Foreach, Loop};
 /// Derives [`Averaged`](trait@Averaged).
 pub use veilflow_derive::Averaged;
 /// Derives [`Message`](trait@Message).

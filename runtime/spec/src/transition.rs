@@ -1,6 +1,7 @@
 //! What an aggregator's step may return: where control goes next.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -30,10 +31,62 @@ impl<T: Message> Transition for T {
 }
 
 /// A fan-out: which collaborators get which message.
+///
+/// A step says in its signature whether all get the same: `Foreach<M>` is made by [`all`](Self::all) and
+/// [`only`](Self::only), `Foreach<M, Each>` by [`each`](Foreach::each). In front of a
+/// [secure join](crate::AtCollaborators::secure_join) only the first compiles. A step that does now this, now that, returns
+/// the second:
+///
+/// ```
+/// # extern crate veilflow_spec as veilflow;
+/// # use veilflow::prelude::*;
+/// fn next(halves: Option<[f64; 2]>) -> Foreach<f64, Each> {
+///     match halves {
+///         Some([one, other]) => Foreach::each([("Bengaluru", one), ("Portland", other)]),
+///         None => Foreach::all(0.5).into(),
+///     }
+/// }
+/// # assert_ne!(next(None), next(Some([0.25, 0.75])));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Foreach<M> {
+pub struct Foreach<M, What = Same> {
     pub(crate) targets: Targets<M>,
+    #[serde(skip)]
+    what: PhantomData<fn() -> What>,
 }
+
+/// Whether a fan-out sends one message or several: [`Same`] or [`Each`].
+pub trait Sends: sealed::Sends + 'static {}
+
+/// A fan-out that sends the same message to all whom it addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Same {}
+
+/// A fan-out that may send each one a message of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Each {}
+
+impl Sends for Same {}
+impl Sends for Each {}
+
+mod sealed {
+    pub trait Sends {}
+
+    impl Sends for super::Same {}
+    impl Sends for super::Each {}
+}
+
+/// A fan-out that a secure join may follow: one that sends the same message to all.
+#[diagnostic::on_unimplemented(
+    message = "a secure join sums what was made from one message, and the step before its `foreach` may send several",
+    label = "that step returns a `Foreach<_, {Self}>`",
+    note = "let it return `Foreach<message>`, made by `Foreach::all(message)` or `Foreach::only(names, message)`: a sum of what \
+            was trained from different models tells them apart",
+    note = "where the aggregator may see each collaborator's own value, use `.join(step)`"
+)]
+pub trait SendsOne: Sends {}
+
+impl SendsOne for Same {}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Targets<M> {
@@ -45,22 +98,36 @@ pub(crate) enum Targets<M> {
 impl<M> Foreach<M> {
     /// The same message to every collaborator. In one process it is shared, not copied.
     pub fn all(message: M) -> Self {
-        Self { targets: Targets::All(message) }
+        Self::new(Targets::All(message))
     }
 
     /// The same message to those named. A name that no collaborator has ends the run with an error.
     pub fn only<N: Into<Name>>(names: impl IntoIterator<Item = N>, message: M) -> Self {
-        Self { targets: Targets::Only(names.into_iter().map(Into::into).collect(), message) }
-    }
-
-    /// A message of its own to each one named.
-    pub fn each<N: Into<Name>>(messages: impl IntoIterator<Item = (N, M)>) -> Self {
-        let messages = messages.into_iter().map(|(name, message)| (name.into(), message)).collect();
-        Self { targets: Targets::Each(messages) }
+        Self::new(Targets::Only(names.into_iter().map(Into::into).collect(), message))
     }
 }
 
-impl<M: Message> Transition for Foreach<M> {
+impl<M> Foreach<M, Each> {
+    /// A message of its own to each one named.
+    pub fn each<N: Into<Name>>(messages: impl IntoIterator<Item = (N, M)>) -> Self {
+        let messages = messages.into_iter().map(|(name, message)| (name.into(), message)).collect();
+        Self::new(Targets::Each(messages))
+    }
+}
+
+impl<M, What> Foreach<M, What> {
+    fn new(targets: Targets<M>) -> Self {
+        Self { targets, what: PhantomData }
+    }
+}
+
+impl<M> From<Foreach<M>> for Foreach<M, Each> {
+    fn from(one: Foreach<M>) -> Self {
+        Self::new(one.targets)
+    }
+}
+
+impl<M: Message, What: Sends> Transition for Foreach<M, What> {
     fn transition_schema(schemas: &mut Schemas) -> Schema {
         Schema::container("Foreach<", &[M::schema(schemas)], ">")
     }
@@ -77,14 +144,18 @@ pub trait FanOut: Transition {
     /// What each collaborator gets.
     type Item: Message;
 
+    /// Whether all get the same.
+    type What: Sends;
+
     /// The fan-out itself.
-    fn into_foreach(self) -> Foreach<Self::Item>;
+    fn into_foreach(self) -> Foreach<Self::Item, Self::What>;
 }
 
-impl<M: Message> FanOut for Foreach<M> {
+impl<M: Message, What: Sends> FanOut for Foreach<M, What> {
     type Item = M;
+    type What = What;
 
-    fn into_foreach(self) -> Foreach<M> {
+    fn into_foreach(self) -> Foreach<M, What> {
         self
     }
 }

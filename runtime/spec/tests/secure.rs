@@ -9,12 +9,15 @@ mod golden;
 #[path = "support/walk.rs"]
 mod walk;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use veilflow::graph::{Addressed, Block, Payload};
 use veilflow::prelude::*;
-use veilflow::{Means, Parts, Problem};
+use veilflow::{Means, Parts, Problem, to_cbor};
 
 use disclosing::Disclosing;
 
@@ -165,15 +168,17 @@ fn a_part_with_a_range_of_its_own_is_scaled_to_the_protocols_and_back() {
     );
 }
 
+fn total(_: &mut Server, sum: Sum<Update>, _: &Context) -> Result<f64> {
+    Ok(sum.total_weight() as f64)
+}
+
 #[test]
 fn a_join_that_is_renamed_renames_its_protocols_steps() {
     let named = |name: &str| {
         let flow: Flow<Server, Site, f64, f64> = Flow::new("f", 1)
             .start(Server::start)
             .foreach(Site::score)
-            .secure_join(Disclosing::default(), |_: &mut Server, sum: Sum<Update>, _: &Context| {
-                Ok(sum.total_weight() as f64)
-            })
+            .secure_join(Disclosing::default(), total)
             .named(name)
             .end();
         flow.check().unwrap();
@@ -206,4 +211,30 @@ fn its_policies_are_checked_once() {
         .end();
     let problems = flow.check().unwrap_err().problems;
     assert!(matches!(&problems[..], [Problem::Quorum { .. }, Problem::Deadline { .. }]), "{problems:?}");
+}
+
+#[test]
+fn a_checkpoint_with_several_messages_in_the_place_of_one_is_refused() {
+    let flow: Flow<Server, Site, f64, f64> = Flow::new("f", 1)
+        .start(Server::start)
+        .foreach(Site::score)
+        .secure_join(Disclosing::default(), total)
+        .end();
+    let [Block::Step(start), Block::Secure(secure)] = flow.graph().blocks() else { panic!("{flow:?}") };
+    let message = |bytes: Vec<u8>| {
+        let addressed = secure.address(start.output().decode(bytes.as_slice()).unwrap()).unwrap();
+        let payloads: BTreeMap<Name, Payload> = match addressed {
+            Addressed::All(one) => [("a".into(), Payload::Shared(one))].into(),
+            Addressed::Only(names, one) => {
+                names.into_iter().map(|name| (name, Payload::Shared(Arc::clone(&one)))).collect()
+            }
+            Addressed::Each(values) => {
+                values.into_iter().map(|(name, value)| (name, Payload::Owned(value))).collect()
+            }
+        };
+        secure.message(payloads).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(message(to_cbor(&Foreach::all(1.0)).unwrap()), Ok(()));
+    assert_eq!(message(to_cbor(&Foreach::only(["a"], 1.0)).unwrap()), Ok(()));
+    assert_eq!(message(to_cbor(&Foreach::each([("a", 1.0)])).unwrap()).unwrap_err(), "different-messages");
 }

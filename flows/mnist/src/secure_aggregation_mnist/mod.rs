@@ -33,7 +33,8 @@
 //! flow: the place where a site runs [provides them](veilflow::engine::SecureSite).
 //!
 //! **What it leaves to [`secure_join`](crate::fedavg_mnist):** to start a session again that fails before anything is masked.
-//! Here it ends the run; a second way through each step would hide the protocol in its own tutorial.
+//! Here it ends the run. Written out, each exchange of the setup would close a loop around those before it, and no edge would
+//! have its quorum, which depends on who is left in the attempt: the tutorial would hide the protocol.
 
 mod messages;
 mod server;
@@ -72,7 +73,7 @@ pub fn with_privacy(parameters: Parameters, sites: usize, privacy: Privacy) -> P
 }
 
 fn finest(parameters: Parameters, sites: usize) -> Parameters {
-    match parameters.largest_quantization_range(sites.max(1).next_power_of_two()) {
+    match parameters.largest_quantization_range(sites.max(2).next_power_of_two()) {
         // None does: what is wrong with the parameters, the plan says.
         0 => parameters,
         fits => parameters.with_quantization_range(fits),

@@ -1,5 +1,7 @@
 //! The aggregator's steps.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 use veilflow::engine::SecureAggregator;
 use veilflow::prelude::*;
@@ -130,7 +132,7 @@ impl Server {
     ) -> Result<Foreach<CollaboratorIndex>> {
         let invited = keys.names().chain(keys.missing().iter().map(|missing| &missing.participant));
         let mut server = SecureAggregator::of(cx)?.server(self.session, self.plan, invited)?;
-        receive(keys, cx, |name, PublicKeys(message)| server.receive(name, message));
+        receive(keys, cx, |PublicKeys(keys)| keys, |keys| server.receive_all(keys));
         let (server, roster) = server.freeze().map_err(protocol)?;
         self.protocol = Protocol::Freezing(server);
         let members: Vec<Name> = roster.names().map(Name::from).collect();
@@ -146,7 +148,7 @@ impl Server {
         let Protocol::Freezing(mut server) = self.protocol.take() else {
             return Err(out_of_order("reveal_roster"));
         };
-        receive(reveals, cx, |name, RosterReveal(message)| server.receive(name, message));
+        receive(reveals, cx, |RosterReveal(reveal)| reveal, |reveals| server.receive_all(reveals));
         let (server, frozen) = server.reveal().map_err(protocol)?;
         self.protocol = Protocol::SharingKeys(server);
         let members: Vec<Name> = frozen.names().map(Name::from).collect();
@@ -158,11 +160,11 @@ impl Server {
         &mut self,
         ciphertexts: Inputs<Ciphertexts>,
         cx: &Context,
-    ) -> Result<Foreach<AddressedCiphertexts>> {
+    ) -> Result<Foreach<AddressedCiphertexts, Each>> {
         let Protocol::SharingKeys(mut server) = self.protocol.take() else {
             return Err(out_of_order("filter_ciphertexts"));
         };
-        receive(ciphertexts, cx, |name, Ciphertexts(message)| server.receive(name, message));
+        receive(ciphertexts, cx, |Ciphertexts(sealed)| sealed, |sealed| server.receive_all(sealed));
         let (server, addressed) = server.deliver().map_err(protocol)?;
         self.protocol = Protocol::Masking(server);
         Ok(Foreach::each(addressed.into_iter().map(|(name, shares)| (name, AddressedCiphertexts(shares)))))
@@ -175,7 +177,15 @@ impl Server {
             // Whether the session ends well or not: from here on there is a sum to be seen.
             self.spent.charge(&cost);
         }
-        let masked = receive(updates, cx, |name, MaskedUpdate(message)| server.receive(name, message));
+        // A masked vector has no signature: each is added as it is.
+        let add =
+            |(name, update): (String, _)| server.receive(&name, update).err().map(|error| (name, error));
+        let masked = receive(
+            updates,
+            cx,
+            |MaskedUpdate(update)| update,
+            |updates| updates.into_iter().filter_map(add).collect(),
+        );
         let (server, survivors) = server.announce(ModelDigest::of_f32(&self.model)).map_err(protocol)?;
         self.protocol = Protocol::Checking { server, masked };
         let names: Vec<Name> = survivors.names().map(Name::from).collect();
@@ -187,7 +197,7 @@ impl Server {
         let Protocol::Checking { mut server, masked } = self.protocol.take() else {
             return Err(out_of_order("forward_words"));
         };
-        receive(words, cx, |name, Word(message)| server.receive(name, message));
+        receive(words, cx, |Word(word)| word, |words| server.receive_all(words));
         let confirmed: Vec<Name> = server.received().map(Name::from).collect();
         let (server, words) = server.forward().map_err(protocol)?;
         self.protocol = Protocol::Unmasking { server, masked };
@@ -203,8 +213,10 @@ impl Server {
         let Protocol::Unmasking { mut server, masked } = self.protocol.take() else {
             return Err(out_of_order("reconstruct"));
         };
-        let unmasked = receive(shares, cx, |name, Shares(message)| server.receive(name, message));
-        let aggregate = server.aggregate().map_err(protocol)?;
+        let threads = NonZeroUsize::new(cx.cpus()).unwrap_or(NonZeroUsize::MIN);
+        let unmasked =
+            receive(shares, cx, |Shares(shares)| shares, |shares| server.receive_all(shares, threads));
+        let aggregate = server.aggregate_with(threads).map_err(protocol)?;
         for (parameter, change) in self.model.iter_mut().zip(aggregate.mean()) {
             *parameter += change;
         }
@@ -229,21 +241,21 @@ impl Server {
     }
 }
 
-/// Hands on what arrived, and says how much of it is used. A site whose message the protocol refuses is left out, like
-/// one that did not answer.
-fn receive<T>(
+/// Hands on what arrived, all of a round together, so that its signatures are checked together, and says how much of it
+/// is used. A site whose message `receive_all` refuses is left out, like one that did not answer.
+fn receive<T, M>(
     inputs: Inputs<T>,
     cx: &Context,
-    mut receive: impl FnMut(&str, T) -> Result<(), Error>,
+    message: impl Fn(T) -> M,
+    receive_all: impl FnOnce(Vec<(String, M)>) -> Vec<(String, Error)>,
 ) -> usize {
-    let mut used = 0;
-    for (name, message) in inputs {
-        match receive(name.as_str(), message) {
-            Ok(()) => used += 1,
-            Err(error) => cx.note(format_args!("left out: {error}")),
-        }
+    let arrived = inputs.len();
+    let messages = inputs.into_iter().map(|(name, input)| (name.to_string(), message(input)));
+    let refused = receive_all(messages.collect());
+    for (_, error) in &refused {
+        cx.note(format_args!("left out: {error}"));
     }
-    used
+    arrived.saturating_sub(refused.len())
 }
 
 fn scores(aggregate: &Aggregate) -> Result<Scores> {

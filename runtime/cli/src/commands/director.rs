@@ -7,14 +7,12 @@ use clap::{ArgMatches, Command};
 use veilflow_federated::Registry as Flows;
 use veilflow_federated::director::{Director, DirectorConfig, Line};
 
-use super::envoy::{output, shape};
-use super::federation::Ready;
-use crate::args::Shape;
+use super::part::{self, Asked, Part};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::registry::Registry;
+use crate::serving::{self, PartLog, Ready};
 use crate::settings::{self, Kind, Setting};
-use crate::{json, serving};
 
 /// The keys of a director's file that are flags too.
 const SETTINGS: [Setting; 15] = [
@@ -79,33 +77,17 @@ const SETTINGS: [Setting; 15] = [
     },
 ];
 
+const PART: Part = Part {
+    name: "director",
+    about: "Runs the part of a federation that sites and clients dial",
+    starts: "Queues experiments and hosts their aggregators, until it is told to end",
+    file: "director.toml",
+    settings: &SETTINGS,
+};
+
 /// The grammar of `director`.
 pub(crate) fn command(binary: &str) -> Command {
-    let example = |text: &str| format!("Example:\n  {binary} director {text}");
-    let check = settings::arguments(Command::new("check"), &SETTINGS)
-        .arg(output())
-        .about("Reads a configuration and says what it means, or what is wrong with it")
-        .after_help(example("config check --config director.toml"));
-    Command::new("director")
-        .about("Runs the part of a federation that sites and clients dial")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .subcommand(
-            settings::arguments(Command::new("start"), &SETTINGS)
-                .about("Queues experiments and hosts their aggregators, until it is told to end")
-                .after_help(example("start --config director.toml")),
-        )
-        .subcommand(
-            Command::new("config")
-                .about("Checks configurations")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .disable_help_subcommand(true)
-                .subcommand(check)
-                .after_help(example("config check --config director.toml")),
-        )
-        .after_help(example("start --config director.toml"))
+    PART.command(binary, [])
 }
 
 pub(super) fn director(
@@ -113,12 +95,9 @@ pub(super) fn director(
     matches: &ArgMatches,
     console: &mut Console,
 ) -> Result<(), CliError> {
-    match matches.subcommand() {
-        Some(("start", matches)) => start(registry, matches, console),
-        Some((_, matches)) => match matches.subcommand() {
-            Some((_, matches)) => check(registry, matches, console),
-            None => Ok(()),
-        },
+    match Asked::of(matches) {
+        Some(Asked::Start(matches)) => start(registry, matches, console),
+        Some(Asked::Check(matches)) => check(registry, matches, console),
         None => Ok(()),
     }
 }
@@ -136,22 +115,19 @@ fn start(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
     let flows = registry.deployed();
     let (_, config) = config(&flows, matches)?;
     let scheme = if config.insecure_loopback { "http" } else { "https" };
-    let log = console.log().clone();
-    let mut told = serving::Told::listen(&log);
-    let line = Arc::new(move |line: Line| serving::log(&log, line));
-    let runtime = serving::runtime()?;
-    runtime.block_on(async {
+    let log = PartLog::new(console, part::shape(matches));
+    let lines = log.clone();
+    let line = Arc::new(move |line: Line| lines.write(line.level(), &line));
+    serving::serve(&log, async |mut told| {
         let mut director = Director::start(config, flows, line).await?;
-        console.print(&Ready::line(&format!("{scheme}://{}", director.address())))?;
+        let ready = Ready { name: None, director: format!("{scheme}://{}", director.address()) };
+        log.ready(console, &ready)?;
         tokio::select! {
             () = told.until_signalled() => {}
             ended = director.ended() => return Ok(ended?),
         }
-        Ok::<_, CliError>(director.shutdown().await?)
-    })?;
-    // An aggregator's step that does not look at its cancellation is not waited for: it is run again.
-    runtime.shutdown_background();
-    Ok(())
+        Ok(director.shutdown().await?)
+    })
 }
 
 /// What `config check` says.
@@ -174,14 +150,10 @@ fn check(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
         slots: config.slots,
         flows: flows.flows().map(|flow| flow.name().to_owned()).collect(),
     };
-    console.print(&match shape(matches) {
-        Shape::Json => json::pretty(&checked)?,
-        Shape::Table => format!(
-            "{} is good: it listens on {} for {}, {} experiments at once\n",
-            checked.config.display(),
-            checked.listen,
-            checked.flows.join(", "),
-            checked.slots
-        ),
-    })
+    let (file, flows) = (checked.config.display(), checked.flows.join(", "));
+    let text = format!(
+        "{file} is good: it listens on {} for {flows}, {} experiments at once\n",
+        checked.listen, checked.slots
+    );
+    part::print_checked(matches, console, &checked, &text)
 }

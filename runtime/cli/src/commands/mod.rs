@@ -10,6 +10,7 @@ pub(crate) mod experiment;
 pub(crate) mod federation;
 mod flows;
 mod graph;
+mod part;
 pub(crate) mod pki;
 mod run;
 pub(crate) mod secagg;

@@ -55,7 +55,10 @@ pub(super) fn run(flow: &dyn Entry, matches: &ArgMatches, console: &mut Console)
     };
     let resources = args.resources(names.len());
     let cohort = Cohort::new(names, args.seed, args.processors()).with_device(args.device);
-    let description = flow.describe(matches, &cohort)?;
+    let online = federation.is_some() && args.collaborators.is_none();
+    let description = flow.describe(matches, &cohort);
+    let description =
+        description.map_err(|error| if online { error.among(cohort.names()) } else { error })?;
     let dropouts = dropouts(args.drop, &cohort, &description)?;
     let files = Files::check(args.plot.as_deref(), args.save.as_deref())?;
     let verbosity = match (args.quiet, args.verbose) {

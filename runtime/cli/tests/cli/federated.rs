@@ -109,6 +109,23 @@ fn what_belongs_to_a_place_is_never_sent() {
     }
 }
 
+#[test]
+fn who_has_no_identity_is_told_how_to_get_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = folder.path().join("nothing");
+    let nothing = nothing.to_str().unwrap();
+    let envoys = veilflow(&["envoys", "--director", NOWHERE, "--identity", nothing]);
+    refused(&envoys, 1, &["cannot be read", "next: ", "`envoy enroll`"]);
+    let token = veilflow(&["pki", "token", "--name", "Recife", "--ca", nothing]);
+    refused(&token, 1, &["cannot be read", "next: ", "`pki init`"]);
+}
+
+#[test]
+fn a_director_that_is_not_there_is_what_to_look_for() {
+    let envoys = veilflow(&["envoys", "--director", "http://127.0.0.1:1", "--insecure-loopback"]);
+    refused(&envoys, 1, &["127.0.0.1:1 cannot be reached", "next: is the director running"]);
+}
+
 struct CannotDoWithout;
 
 #[derive(clap::Args)]

@@ -265,6 +265,13 @@ impl Federation {
         self.finished(&id)
     }
 
+    /// All events of an experiment.
+    pub(crate) fn events(&self, id: &str) -> Vec<Value> {
+        let ended = self.run(&["experiment", "logs", id, "--output", "json"]);
+        assert!(ended.status.success(), "{ended:?}");
+        ended.out.lines().filter_map(|line| told(line)?.get("Event").cloned()).collect()
+    }
+
     /// What `experiment show` says of it.
     pub(crate) fn show(&self, id: &str) -> Value {
         self.json(&["experiment", "show", id])

@@ -111,22 +111,11 @@ impl Site {
     }
 }
 
-fn setup<A>(options: &Options, cohort: &Cohort) -> Result<Setup<A>>
-where
-    A: App<Aggregator = Server, Collaborator = Site, Params = ()>,
-{
-    let cohort = cohort.clone();
-    Ok(Setup::new(Server::new(options), (), move |name: &Name| {
-        let place = cohort.index_of(name).unwrap_or_default();
-        Ok(Site { weight: 1 << (place % 45), momentum: Vec::new() })
-    }))
-}
+/// A flow that averages what sites made of a model: plainly, or with a secure join. Of five sites four suffice for that.
+pub(crate) struct Averages<const SECURE: bool>;
 
-/// A plain flow.
-pub(crate) struct Plain;
-
-impl App for Plain {
-    const NAME: &'static str = "plain";
+impl<const SECURE: bool> App for Averages<SECURE> {
+    const NAME: &'static str = if SECURE { "secure" } else { "plain" };
     const ABOUT: &'static str = "Averages what sites made of a model";
     type Options = Options;
     type Aggregator = Server;
@@ -134,17 +123,32 @@ impl App for Plain {
     type Params = ();
     type Report = Tensor;
 
-    fn flow(options: &Options, _: &Cohort) -> Result<FlowOf<Self>> {
-        let flow = Flow::new("plain", 1).start(Server::start);
+    fn flow(options: &Options, cohort: &Cohort) -> Result<FlowOf<Self>> {
         let deadline = Duration::from_millis(options.deadline.unwrap_or(600_000));
+        let flow = Flow::new(Self::NAME, 1).start(Server::start);
+        if !SECURE {
+            let quorum = options.quorum;
+            let flow = flow.repeat(|round| {
+                round.foreach(Site::train).quorum(quorum).deadline(deadline).join(Server::average)
+            });
+            return Ok(flow.end());
+        }
+        let enough = 2 * cohort.len() / 3 + 1;
+        let threshold = Threshold::Count(u32::try_from(enough)?);
+        let protocol = SecAgg::new(Parameters::new().with_reconstruction_threshold(threshold));
         let flow = flow.repeat(|round| {
-            round.foreach(Site::train).quorum(options.quorum).deadline(deadline).join(Server::average)
+            let fan = round.foreach(Site::train).quorum(enough).deadline(deadline);
+            fan.secure_join(protocol, Server::average_sum)
         });
         Ok(flow.end())
     }
 
     fn setup(options: &Options, cohort: &Cohort) -> Result<Setup<Self>> {
-        setup(options, cohort)
+        let cohort = cohort.clone();
+        Ok(Setup::new(Server::new(options), (), move |name: &Name| {
+            let place = cohort.index_of(name).unwrap_or_default();
+            Ok(Site { weight: 1 << (place % 45), momentum: Vec::new() })
+        }))
     }
 
     fn model(report: &Tensor) -> Vec<(String, Tensor)> {
@@ -152,41 +156,7 @@ impl App for Plain {
     }
 }
 
-/// The same with a secure join. Of five sites four suffice.
-pub(crate) struct Secure;
-
-impl App for Secure {
-    const NAME: &'static str = "secure";
-    const ABOUT: &'static str = "Averages a sum of which no part is known";
-    type Options = Options;
-    type Aggregator = Server;
-    type Collaborator = Site;
-    type Params = ();
-    type Report = Tensor;
-
-    fn flow(options: &Options, cohort: &Cohort) -> Result<FlowOf<Self>> {
-        let enough = 2 * cohort.len() / 3 + 1;
-        let threshold = Threshold::Count(u32::try_from(enough)?);
-        let parameters = Parameters::new().with_reconstruction_threshold(threshold);
-        let deadline = Duration::from_millis(options.deadline.unwrap_or(600_000));
-        let flow = Flow::new("secure", 1).start(Server::start);
-        let flow = flow.repeat(|round| {
-            let fan = round.foreach(Site::train).quorum(enough).deadline(deadline);
-            fan.secure_join(SecAgg::new(parameters), Server::average_sum)
-        });
-        Ok(flow.end())
-    }
-
-    fn setup(options: &Options, cohort: &Cohort) -> Result<Setup<Self>> {
-        setup(options, cohort)
-    }
-
-    fn model(report: &Tensor) -> Vec<(String, Tensor)> {
-        Plain::model(report)
-    }
-}
-
 /// The test's program has both.
 pub(crate) fn registry() -> Registry {
-    Registry::new().app(Plain).app(Secure)
+    Registry::new().app(Averages::<false>).app(Averages::<true>)
 }

@@ -156,8 +156,8 @@ impl<A, C> LocalRuntime<A, C> {
         self
     }
 
-    /// The number of processors that collaborators share; as many as there are, unless it is said. At least
-    /// one.
+    /// The number of processors that collaborators share, and that the aggregator's steps may use; as many as there are,
+    /// unless it is said. At least one.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
@@ -247,6 +247,7 @@ impl<A: Send + 'static, C: Send + 'static> LocalRuntime<A, C> {
             canceller: self.canceller,
             seed: self.seed,
             device: self.device,
+            cpus: self.threads,
             loops: Vec::new(),
             place: Vec::new(),
             keeper: None,

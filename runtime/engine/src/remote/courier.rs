@@ -1,6 +1,6 @@
 //! What carries tasks to the sites and their answers back.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -72,20 +72,57 @@ pub trait Courier: Send + Sync {
 }
 
 /// Where what happened inside the sites' tasks enters a run's stream: they are sent by the sites, which keep those of
-/// confidential flows. Nothing enters before the run starts and after it ends.
+/// confidential flows. What comes before the run goes on, as it may after a restart of the director, waits for that.
+/// Nothing enters after it ends.
 #[derive(Clone, Debug, Default)]
-pub struct SiteEvents(Arc<Mutex<Weak<Stream>>>);
+pub struct SiteEvents(Arc<Mutex<Entry>>);
+
+#[derive(Debug)]
+enum Entry {
+    /// The run is being put where it was.
+    Early(Vec<EventKind>),
+    Open(Weak<Stream>),
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Self::Early(Vec::new())
+    }
+}
+
+/// The most events that wait for a run. It takes part of a second, and sites tell little meanwhile.
+const MAX_EARLY: usize = 256;
 
 impl SiteEvents {
     /// Takes what happened at a site. In a confidential flow it is dropped.
     pub fn emit(&self, kind: EventKind) {
-        let stream = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let stream = match &mut *self.entry() {
+            Entry::Early(waiting) => {
+                if waiting.len() < MAX_EARLY {
+                    waiting.push(kind);
+                }
+                return;
+            }
+            Entry::Open(stream) => stream.upgrade(),
+        };
         if let Some(stream) = stream.filter(|stream| !stream.confidential()) {
             stream.emit(|| kind);
         }
     }
 
+    /// The run has told where it starts from: what happens at its sites may follow.
     pub(crate) fn attach(&self, stream: &Arc<Stream>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(stream);
+        let mut entry = self.entry();
+        let before = std::mem::replace(&mut *entry, Entry::Open(Arc::downgrade(stream)));
+        // Held meanwhile, so that they keep their order.
+        if let Entry::Early(waiting) = before
+            && !stream.confidential()
+        {
+            waiting.into_iter().for_each(|kind| stream.emit(|| kind));
+        }
+    }
+
+    fn entry(&self) -> MutexGuard<'_, Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -73,7 +73,6 @@ where
         self.flow.check()?;
         let stream = Stream::new(self.confidential(), hosting.observers.clone(), Vec::new());
         let stream = Arc::new(stream);
-        hosting.site_events.attach(&stream);
         let outcome = self.run_observed(hosting, &stream);
         stream.emit(|| match &outcome {
             Ok(_) => EventKind::RunFinished,
@@ -114,6 +113,7 @@ where
                 collaborators: names.clone(),
             });
         }
+        hosting.site_events.attach(stream);
         let identities = hosting.identities;
         let place = SecureAggregator::new(move || identities()).with_sessions(hosting.sessions);
         let keeper = LogKeeper::new(hosting.log, Arc::clone(stream), past.fans);
@@ -125,6 +125,7 @@ where
             canceller: hosting.canceller,
             seed: hosting.seed,
             device: hosting.device,
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
             provided: Provided::nothing().with(place),
             loops: Vec::new(),
             place: Vec::new(),

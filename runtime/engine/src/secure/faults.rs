@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use veilflow_secagg::{ClientPolicy, Parameters, Security, Threshold};
 use veilflow_spec::{
     AtAggregator, AtCollaborators, Context, Flow, Foreach, HiddenRole, Loop, Message, MessageDigest, Needs,
-    Opening, Result, SecureProtocol, SecureSum, Sum, Tensor,
+    Opening, Result, SecureProtocol, SecureSum, Sends, Sum, Tensor,
 };
 
 use super::messages::{
@@ -124,7 +124,8 @@ fn corrupted<M: Message>(message: &M, shorten: bool) -> M {
     if shorten {
         bytes.pop();
     } else {
-        *bytes.last_mut().unwrap() ^= 1;
+        // The first byte: the last ones of a revealed share are a nonce, at which nobody looks where the secret is right.
+        *bytes.first_mut().unwrap() ^= 1;
     }
     decoded(&encoded(&value))
 }
@@ -178,7 +179,7 @@ impl SecureProtocol<Update> for Faulty {
     fn setup(
         &self,
         start: AtAggregator<SecAggServer, Client, Opening, Opening>,
-    ) -> AtCollaborators<SecAggServer, Client, Opening, ()> {
+    ) -> AtCollaborators<SecAggServer, Client, Opening, (), impl Sends> {
         start
             .then(SecAggServer::open_session::<Update>)
             .foreach(Client::generate_keys)

@@ -40,7 +40,7 @@ mod tests;
 use veilflow_secagg::{Layout, NumShares, Parameters, Plan};
 use veilflow_spec::{
     AtAggregator, AtCollaborators, Context, MessageDigest, Needs, Opening, Result, SecureProtocol, SecureSum,
-    StepError, Sum,
+    Sends, StepError, Sum,
 };
 
 pub use self::client::SecAggClient;
@@ -229,7 +229,7 @@ impl<T: SecureSum> SecureProtocol<T> for SecAgg {
     fn setup(
         &self,
         start: AtAggregator<SecAggServer, SecAggClient, Opening, Opening>,
-    ) -> AtCollaborators<SecAggServer, SecAggClient, Opening, ()> {
+    ) -> AtCollaborators<SecAggServer, SecAggClient, Opening, (), impl Sends> {
         start
             .then(SecAggServer::open_session::<T>)
             .foreach(SecAggClient::generate_keys::<T>)

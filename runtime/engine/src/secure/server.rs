@@ -1,12 +1,14 @@
 //! SecAgg's hidden participant at the aggregator.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 use veilflow_secagg::{
     AdvertiseKeysServer, ConsistencyCheckServer, Error, FreezeRosterServer, MaskedInputServer, ModelDigest,
     NumShares, Parameters, Plan, PrivacyAccountant, PrivacyCost, Session, ShareKeysServer, UnmaskServer,
 };
 use veilflow_spec::{
-    Cause, Context, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
+    Cause, Context, Each, Foreach, HiddenRole, Inputs, Means, MessageDigest, Missing, Name, Opening, Result,
     SecureSum, Sum, from_cbor, to_cbor,
 };
 
@@ -78,29 +80,30 @@ impl SecAggServer {
         std::mem::replace(&mut self.stage, Stage::None)
     }
 
-    /// Those who did not come back, or sent what the protocol refuses: dropouts both.
-    fn lose<T>(
+    /// Hands on what arrived, all of a round together. Those who did not come back and those whom `receive` refuses are
+    /// dropouts both. Returns how many are none.
+    fn lose<T, M>(
         &mut self,
         step: &str,
         inputs: Inputs<T>,
-        mut receive: impl FnMut(&Name, T) -> Result<(), Error>,
+        message: impl Fn(T) -> M,
+        receive: impl FnOnce(Vec<(String, M)>) -> Vec<(String, Error)>,
     ) -> usize {
-        let mut received = 0;
         self.lost.extend_from_slice(inputs.missing());
-        for (name, message) in inputs {
-            match receive(&name, message) {
-                Ok(()) => received += 1,
-                Err(error) => {
-                    let at_fault = error.culprits().contains(&name.as_str());
-                    let (step, code) = (step.to_owned(), error.code().to_owned());
-                    let cause = Cause::Refused { step, code, at_fault };
-                    let missing = Missing { participant: name, cause };
-                    self.refused.push(missing.clone());
-                    self.lost.push(missing);
-                }
-            }
+        let arrived = inputs.len();
+        let messages = inputs.into_iter().map(|(name, input)| (name.to_string(), message(input)));
+        let mut refused = receive(messages.collect());
+        refused.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let used = arrived.saturating_sub(refused.len());
+        for (name, error) in refused {
+            let at_fault = error.culprits().contains(&name.as_str());
+            let (step, code) = (step.to_owned(), error.code().to_owned());
+            let cause = Cause::Refused { step, code, at_fault };
+            let missing = Missing { participant: name.into(), cause };
+            self.refused.push(missing.clone());
+            self.lost.push(missing);
         }
-        received
+        used
     }
 
     /// Names the session: the id of this run and join, and a round that only goes up; or the next attempt at it, without
@@ -166,7 +169,7 @@ impl SecAggServer {
         _cx: &Context,
     ) -> Result<Foreach<Roster>> {
         let Stage::Advertising(mut server) = self.take() else { return Err(out_of_order("collect_keys")) };
-        self.lose("generate_keys", keys, |name, PublicKeys(message)| server.receive(name.as_str(), message));
+        self.lose("generate_keys", keys, |PublicKeys(keys)| keys, |keys| server.receive_all(keys));
         let (server, roster) = server.freeze().map_err(protocol)?;
         self.stage = Stage::Freezing(server);
         let members: Vec<Name> = roster.names().map(Name::from).collect();
@@ -180,9 +183,12 @@ impl SecAggServer {
         _cx: &Context,
     ) -> Result<Foreach<FrozenRoster>> {
         let Stage::Freezing(mut server) = self.take() else { return Err(out_of_order("reveal_roster")) };
-        self.lose("freeze_roster", reveals, |name, RosterReveal(message)| {
-            server.receive(name.as_str(), message)
-        });
+        self.lose(
+            "freeze_roster",
+            reveals,
+            |RosterReveal(reveal)| reveal,
+            |reveals| server.receive_all(reveals),
+        );
         let (server, frozen) = server.reveal().map_err(protocol)?;
         self.stage = Stage::Sharing(server);
         let members: Vec<Name> = frozen.names().map(Name::from).collect();
@@ -194,9 +200,9 @@ impl SecAggServer {
         &mut self,
         shares: Inputs<SealedShares>,
         _cx: &Context,
-    ) -> Result<Foreach<AddressedShares>> {
+    ) -> Result<Foreach<AddressedShares, Each>> {
         let Stage::Sharing(mut server) = self.take() else { return Err(out_of_order("deliver_shares")) };
-        self.lose("share_keys", shares, |name, SealedShares(message)| server.receive(name.as_str(), message));
+        self.lose("share_keys", shares, |SealedShares(shares)| shares, |shares| server.receive_all(shares));
         let (server, addressed) = server.deliver().map_err(protocol)?;
         self.stage = Stage::Masking(server);
         Ok(Foreach::each(addressed.into_iter().map(|(name, shares)| (name, AddressedShares(shares)))))
@@ -215,7 +221,14 @@ impl SecAggServer {
             // Whether the session ends well or not: from here on there is a sum to be seen.
             self.spent.charge(cost);
         }
-        self.lose("mask", inputs, |name, MaskedInput(message)| server.receive(name.as_str(), message));
+        // A masked vector has no signature: each is added as it is.
+        let add = |(name, input): (String, _)| server.receive(&name, input).err().map(|error| (name, error));
+        self.lose(
+            "mask",
+            inputs,
+            |MaskedInput(input)| input,
+            |inputs| inputs.into_iter().filter_map(add).collect(),
+        );
         let model = ModelDigest::from_bytes(*message.as_bytes());
         let (server, survivors) = server.announce(model).map_err(protocol)?;
         self.stage = Stage::Checking(server);
@@ -228,7 +241,7 @@ impl SecAggServer {
         let Stage::Checking(mut server) = self.take() else { return Err(out_of_order("forward_words")) };
         // Who is missing from here on is in the sum all the same.
         let lost = std::mem::take(&mut self.lost);
-        self.lose("check_consistency", words, |name, Word(message)| server.receive(name.as_str(), message));
+        self.lose("check_consistency", words, |Word(word)| word, |words| server.receive_all(words));
         self.lost = lost;
         let confirmed: Vec<Name> = server.received().map(Name::from).collect();
         let (server, words) = server.forward().map_err(protocol)?;
@@ -244,9 +257,14 @@ impl SecAggServer {
     ) -> Result<Sum<T>> {
         let Stage::Unmasking(mut server) = self.take() else { return Err(out_of_order("reconstruct")) };
         let lost = std::mem::take(&mut self.lost);
-        let unmasked = self
-            .lose("unmask", shares, |name, RevealedShares(message)| server.receive(name.as_str(), message));
-        let aggregate = server.aggregate().map_err(protocol)?;
+        let threads = NonZeroUsize::new(cx.cpus()).unwrap_or(NonZeroUsize::MIN);
+        let unmasked = self.lose(
+            "unmask",
+            shares,
+            |RevealedShares(shares)| shares,
+            |shares| server.receive_all(shares, threads),
+        );
+        let aggregate = server.aggregate_with(threads).map_err(protocol)?;
         let survivors: Vec<_> = aggregate.survivors().iter().map(|name| Name::from(name.as_str())).collect();
         cx.metric("masked", survivors.len() as f64);
         cx.metric("dropped", lost.len() as f64);

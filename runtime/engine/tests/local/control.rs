@@ -1,53 +1,23 @@
-//! Where control goes: loops, branches, subsets, order.
+//! What is LocalRuntime's own about a walk: threads, shared messages, when participants are built.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use veilflow_engine::LocalRuntime;
-use veilflow_spec::{Context, Flow, Foreach, Inputs, Loop, Message, Result};
+use veilflow_spec::{Context, Flow, Foreach, Inputs, Message, Quorum, Result};
 
-use crate::suite::control;
-use crate::support::{Server, Site, runtime};
-
-fn sum_flow() -> Flow<Server, Site, f64, f64> {
-    Flow::new("sum", 1).start(Server::start).foreach(Site::add).join(Server::sum).end()
-}
-
-struct Draws;
-struct Draw;
-
-impl Draws {
-    fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<()>> {
-        Ok(Foreach::all(()))
-    }
-    fn mix(&mut self, draws: Inputs<f64>, cx: &Context) -> Result<Loop<Foreach<()>, f64>> {
-        // A sum whose value depends on its order.
-        let sum = draws.values().fold(0.0, |sum, draw| sum / 3.0 + draw) + cx.rng().next_u32() as f64;
-        Ok(if cx.round() == 2 { Loop::Done(sum) } else { Loop::Again(Foreach::all(())) })
-    }
-}
-
-impl Draw {
-    fn draw(&mut self, (): (), cx: &Context) -> Result<f64> {
-        Ok(f64::from(cx.rng().next_u32()))
-    }
-}
+use crate::suite::control::{self, Draw, Draws, draws, sum};
+use crate::support::runtime;
 
 #[test]
 fn a_seed_fixes_the_result_to_the_last_bit_on_any_number_of_threads() {
-    let flow: Flow<Draws, Draw, (), f64> = Flow::new("draws", 1)
-        .start(Draws::start)
-        .repeat(|round| round.foreach(Draw::draw).join(Draws::mix))
-        .end();
-    let run = |seed, threads| {
+    let run = |threads| {
         let names = (0..20).map(|i| format!("site-{i}"));
         let runtime = LocalRuntime::new().aggregator(Draws).collaborators(names, |_| Ok(Draw));
-        runtime.seed(seed).threads(threads).run(&flow, ()).unwrap().to_bits()
+        runtime.seed(42).threads(threads).run(&draws(), ()).unwrap().to_bits()
     };
-    assert_eq!(run(42, 1), run(42, 8));
-    assert_ne!(run(42, 8), run(43, 8));
+    assert_eq!(run(1), run(8));
 }
 
 static CLONES: AtomicUsize = AtomicUsize::new(0);
@@ -119,6 +89,6 @@ fn participants_are_built_once_and_only_when_they_first_run() {
 #[test]
 fn a_run_may_start_inside_an_asynchronous_runtime() {
     let outer = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let sum = outer.block_on(async { runtime(&["a"]).run(&sum_flow(), 1.0) });
-    assert_eq!(sum.unwrap(), 2.0);
+    let report = outer.block_on(async { runtime(&["a"]).run(&sum(Quorum::ALL), 1.0) });
+    assert_eq!(report.unwrap(), 2.0);
 }

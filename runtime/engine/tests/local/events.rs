@@ -1,68 +1,23 @@
-//! What a run tells, and what a confidential one keeps at its sites.
+//! What a site's own observers are told.
 
 use veilflow_engine::EventKind;
-use veilflow_spec::{Context, Flow, Placement, Result, Signal, StepError};
+use veilflow_spec::Signal;
 
-use crate::support::{Recorder, Server, Site, runtime};
-
-impl Site {
-    fn talkative(&mut self, value: f64, cx: &Context) -> Result<f64> {
-        cx.metric("loss", 0.5);
-        cx.note("hello from inside");
-        cx.row([("Value", value.into())]);
-        cx.progress(1, 2, "images");
-        if self.value == 2.0 {
-            return Err(StepError::with_code("no-data", "patient 17 has no data"));
-        }
-        Ok(value)
-    }
-}
-
-fn talkative(confidential: bool) -> Flow<Server, Site, f64, f64> {
-    let named = Flow::new("talkative", 1);
-    let named = if confidential { named.confidential() } else { named };
-    named.start(Server::start).foreach(Site::talkative).quorum(1).join(Server::sum).end()
-}
-
-fn run(confidential: bool) -> (Vec<EventKind>, Vec<EventKind>) {
-    let (run, sites) = (Recorder::new(), Recorder::new());
-    let runtime = runtime(&["a", "b"]).threads(1).observe(run.clone()).observe_sites(sites.clone());
-    runtime.run(&talkative(confidential), 1.0).unwrap();
-    (run.kinds(), sites.kinds())
-}
-
-fn from_sites(kinds: &[EventKind]) -> usize {
-    let from_site = |kind: &&EventKind| match kind {
-        EventKind::StepStarted { origin }
-        | EventKind::StepFinished { origin, .. }
-        | EventKind::Signal { origin, .. } => origin.placement == Placement::Collaborator,
-        _ => false,
-    };
-    kinds.iter().filter(from_site).count()
-}
+use crate::suite::seen::talkative;
+use crate::support::{Recorder, runtime};
 
 #[test]
-fn a_plain_flow_tells_everything_but_progress() {
-    let (run, sites) = run(false);
-    let signals =
-        |kinds: &[EventKind]| kinds.iter().filter(|kind| matches!(kind, EventKind::Signal { .. })).count();
-    assert_eq!((signals(&run), signals(&sites)), (6, 8));
-    assert!(format!("{run:?}").contains("patient 17"));
-    assert!(matches!(run.first(), Some(EventKind::RunStarted { .. })));
-    assert!(matches!(run.last(), Some(EventKind::RunFinished)));
-}
-
-#[test]
-fn in_a_confidential_flow_only_an_error_code_leaves_a_site() {
-    let (run, sites) = run(true);
-    assert_eq!(from_sites(&run), 0);
-    let told = format!("{run:?}");
-    for secret in ["patient 17", "hello from inside", "images", "loss"] {
-        assert!(!told.contains(secret), "{secret}");
+fn a_site_sees_all_of_its_own_in_a_confidential_flow_too() {
+    for confidential in [false, true] {
+        let sites = Recorder::new();
+        let runtime = runtime(&["a", "b"]).observe_sites(sites.clone());
+        runtime.run(&talkative(confidential), 1.0).unwrap();
+        let kinds = sites.kinds();
+        let count = |what: fn(&Signal) -> bool| {
+            let is = |kind: &&EventKind| matches!(kind, EventKind::Signal { signal, .. } if what(signal));
+            kinds.iter().filter(is).count()
+        };
+        let progress = count(|signal| matches!(signal, Signal::Progress { .. }));
+        assert_eq!((count(|_| true), progress), (8, 2), "confidential: {confidential}");
     }
-    assert!(told.contains("no-data"), "the code crosses");
-    assert!(from_sites(&sites) > 0, "a site sees its own");
-    let progress =
-        |kind: &EventKind| matches!(kind, EventKind::Signal { signal: Signal::Progress { .. }, .. });
-    assert!(sites.iter().any(progress));
 }

@@ -1,18 +1,16 @@
 //! Flows and participants that cannot run.
 
 use veilflow_engine::{LocalRuntime, Resources};
-use veilflow_spec::{Cause, Flow};
+use veilflow_spec::Cause;
 
-use crate::support::{Recorder, Server, Site, runtime};
+use crate::suite::control::{Server, Site, sum};
+use crate::support::{Recorder, runtime};
 
 #[test]
 fn what_cannot_run_is_refused_before_anything_runs() {
-    let flow = |quorum: usize| -> Flow<Server, Site, f64, f64> {
-        Flow::new("sum", 1).start(Server::start).foreach(Site::add).quorum(quorum).join(Server::sum).end()
-    };
-    let refused = |runtime: LocalRuntime<Server, Site>, quorum| {
+    let refused = |runtime: LocalRuntime<Server, Site>, quorum: usize| {
         let recorder = Recorder::new();
-        let error = runtime.observe(recorder.clone()).run(&flow(quorum), 0.0).unwrap_err();
+        let error = runtime.observe(recorder.clone()).run(&sum(quorum), 0.0).unwrap_err();
         assert!(recorder.kinds().len() <= 1, "nothing but the failure is reported");
         (error.code(), error.to_string())
     };

@@ -65,6 +65,21 @@ fn collaborators_share_the_threads_of_the_runtime() {
     assert!((1..=2).contains(&gauge.most.load(Ordering::SeqCst)));
 }
 
+struct Alone;
+
+impl Alone {
+    fn cpus(&mut self, (): (), cx: &Context) -> Result<usize> {
+        Ok(cx.cpus())
+    }
+}
+
+#[test]
+fn the_aggregator_may_use_all_of_them() {
+    let flow: Flow<Alone, (), (), usize> = Flow::new("alone", 1).start(Alone::cpus).end();
+    let runtime = LocalRuntime::new().aggregator(Alone).collaborator("a", ());
+    assert_eq!(runtime.threads(3).run(&flow, ()).unwrap(), 3);
+}
+
 #[test]
 fn resources_bound_what_runs_together() {
     let (cpus, device) = (Arc::new(Gauge::default()), Arc::new(Gauge::default()));

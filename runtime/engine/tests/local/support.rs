@@ -1,44 +1,15 @@
-//! A toy federation that the tests share: numbers are averaged.
+//! The suite's toy federation on LocalRuntime, and what the tests look at it with.
 
 use std::sync::{Arc, Mutex};
 
 use veilflow_engine::{Event, EventKind, LocalRuntime, Observer};
-use veilflow_spec::{Context, Foreach, Inputs, Missing, Name, Result};
+use veilflow_spec::{Context, Name, Result};
 
-/// An aggregator that sends a number and joins what comes back.
-#[derive(Default)]
-pub(crate) struct Server {
-    pub(crate) missing: Vec<Missing>,
-}
+use crate::suite::control::{Server, Site, site};
 
-/// A collaborator with one private number.
-pub(crate) struct Site {
-    pub(crate) value: f64,
-}
-
-impl Server {
-    pub(crate) fn start(&mut self, value: f64, _cx: &Context) -> Result<Foreach<f64>> {
-        Ok(Foreach::all(value))
-    }
-
-    pub(crate) fn sum(&mut self, inputs: Inputs<f64>, _cx: &Context) -> Result<f64> {
-        self.missing.extend_from_slice(inputs.missing());
-        Ok(inputs.values().sum())
-    }
-}
-
-impl Site {
-    pub(crate) fn add(&mut self, value: f64, _cx: &Context) -> Result<f64> {
-        Ok(self.value + value)
-    }
-}
-
-/// Sites with the values 1, 2, 3, …
+/// The site `a` has the value 1, `b` 2, and so on.
 pub(crate) fn runtime(names: &[&str]) -> LocalRuntime<Server, Site> {
-    let runtime = LocalRuntime::new().aggregator(Server::default());
-    let sites = names.iter().zip(1..);
-    sites
-        .fold(runtime, |runtime, (name, value)| runtime.collaborator(*name, Site { value: f64::from(value) }))
+    LocalRuntime::new().aggregator(Server).collaborators(names.iter().copied(), site)
 }
 
 /// Keeps every event.

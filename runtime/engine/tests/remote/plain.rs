@@ -27,7 +27,7 @@ impl Server {
         self.steps += 1;
         Ok(Foreach::all(value))
     }
-    fn halve(&mut self, inputs: Inputs<f64>, cx: &Context) -> Result<Foreach<f64>> {
+    fn halve(&mut self, inputs: Inputs<f64>, cx: &Context) -> Result<Foreach<f64, Each>> {
         self.steps += 1;
         self.total += inputs.values().sum::<f64>();
         cx.row([("Total", self.total.into())]);

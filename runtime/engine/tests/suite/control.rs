@@ -2,7 +2,7 @@
 
 use rand_chacha::rand_core::Rng as _;
 use serde::{Deserialize, Serialize};
-use veilflow_spec::{Branch, Context, Flow, Foreach, Inputs, Loop, Message, Name, Result};
+use veilflow_spec::{Branch, Context, Each, Flow, Foreach, Inputs, Loop, Message, Name, Quorum, Result};
 
 use super::{Parts, Runtime};
 
@@ -41,10 +41,13 @@ pub(crate) fn parts(names: &[&str]) -> Parts<Server, Site> {
     Parts::new(names, || Server, site)
 }
 
+/// Adds up what all have.
+pub(crate) fn sum(quorum: impl Into<Quorum>) -> Flow<Server, Site, f64, f64> {
+    Flow::new("sum", 1).start(Server::start).foreach(Site::add).quorum(quorum).join(Server::sum).end()
+}
+
 pub(crate) fn a_flow_runs_to_its_report(runtime: &impl Runtime) {
-    let flow: Flow<Server, Site, f64, f64> =
-        Flow::new("sum", 1).start(Server::start).foreach(Site::add).join(Server::sum).end();
-    assert_eq!(runtime.run(&flow, parts(&["b", "a"]), 10.0).report(), 23.0);
+    assert_eq!(runtime.run(&sum(Quorum::ALL), parts(&["b", "a"]), 10.0).report(), 23.0);
 }
 
 /// What every step wrote down, in order.
@@ -153,7 +156,7 @@ impl Addresser {
     pub(crate) fn only(&mut self, (): (), _cx: &Context) -> Result<Foreach<f64>> {
         Ok(Foreach::only(["c", "a"], 10.0))
     }
-    pub(crate) fn each(&mut self, sums: Inputs<f64>, _cx: &Context) -> Result<Foreach<f64>> {
+    pub(crate) fn each(&mut self, sums: Inputs<f64>, _cx: &Context) -> Result<Foreach<f64, Each>> {
         let names: Vec<_> = sums.names().map(Name::as_str).collect();
         assert_eq!(names, ["a", "c"], "by name, whatever the order of addressing");
         Ok(Foreach::each(sums.into_iter().map(|(name, sum)| (name, 100.0 * sum))))
@@ -182,8 +185,8 @@ pub(crate) fn a_fan_out_reaches_those_it_names(runtime: &impl Runtime) {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Draws;
-struct Draw;
+pub(crate) struct Draws;
+pub(crate) struct Draw;
 
 impl Draws {
     fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<()>> {
@@ -202,17 +205,18 @@ impl Draw {
     }
 }
 
+/// Three turns of numbers from every site, in a sum that depends on each bit of them.
+pub(crate) fn draws() -> Flow<Draws, Draw, (), f64> {
+    Flow::new("draws", 1).start(Draws::start).repeat(|round| round.foreach(Draw::draw).join(Draws::mix)).end()
+}
+
 /// The bits of the sum that the seed 42 gives.
 const GOLDEN: u64 = 4_751_376_137_362_626_686;
 
 pub(crate) fn a_seed_fixes_the_result_to_the_last_bit(runtime: &impl Runtime) {
-    let flow: Flow<Draws, Draw, (), f64> = Flow::new("draws", 1)
-        .start(Draws::start)
-        .repeat(|round| round.foreach(Draw::draw).join(Draws::mix))
-        .end();
     let run = |seed| {
         let parts = Parts { seed, ..Parts::new(&["a", "b", "c", "d", "e"], || Draws, |_| Ok(Draw)) };
-        runtime.run(&flow, parts, ()).report().to_bits()
+        runtime.run(&draws(), parts, ()).report().to_bits()
     };
     // What every runtime gives.
     assert_eq!(run(42), GOLDEN);

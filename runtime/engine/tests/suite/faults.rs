@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use veilflow_spec::{Context, Flow, Foreach, Inputs, Loop, Result, StepError};
 
-use super::control::{Server, Site, parts, site};
+use super::control::{Server, Site, parts, site, sum};
 use super::{Parts, Runtime};
 
 impl Site {
@@ -183,9 +183,7 @@ pub(crate) fn a_panic_does_not_leave_a_torn_participant(runtime: &impl Runtime) 
 }
 
 pub(crate) fn a_simulated_dropout_is_missing_at_its_step(runtime: &impl Runtime) {
-    let flow: Flow<Server, Site, f64, f64> =
-        Flow::new("sum", 1).start(Server::start).foreach(Site::add).quorum(1).join(Server::sum).end();
-    let ran = runtime.run(&flow, parts(&["a", "b"]).drop_out("b", "add"), 0.0);
+    let ran = runtime.run(&sum(1), parts(&["a", "b"]).drop_out("b", "add"), 0.0);
     assert_eq!(ran.missing(), [("b".into(), "dropped out before step `add` (simulated)".to_owned())]);
     assert_eq!(ran.report(), 1.0);
 }

@@ -9,54 +9,63 @@ use super::{Parts, Runtime};
 
 /// What a site returns, and in a mean what all returned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Message, SecureSum)]
-struct Update {
+pub(crate) struct Update {
     #[secure_sum(shape = [2, 2])]
-    values: Tensor,
+    pub(crate) values: Tensor,
     #[secure_sum(weight)]
-    weight: u64,
-    loss: f64,
+    pub(crate) weight: u64,
+    pub(crate) loss: f64,
 }
 
 /// What the aggregator was told in a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Message)]
-struct Told {
-    mean: Update,
-    survivors: Vec<Name>,
-    missing: Vec<String>,
+pub(crate) struct Told {
+    pub(crate) mean: Update,
+    pub(crate) survivors: Vec<Name>,
+    pub(crate) missing: Vec<String>,
 }
 
 /// An aggregator that goes through so many rounds.
 #[derive(Clone, Serialize, Deserialize)]
-struct Server {
-    rounds: u32,
-    told: Vec<Told>,
+pub(crate) struct Server {
+    pub(crate) rounds: u32,
+    pub(crate) told: Vec<Told>,
 }
 
-struct Site {
-    weight: u64,
-    loss: f64,
+/// A site of a weight.
+pub(crate) struct Site {
+    pub(crate) weight: u64,
+    pub(crate) loss: f64,
 }
 
-fn model(value: f32) -> Tensor {
+pub(crate) fn model(value: f32) -> Tensor {
     Tensor::new([2, 2], vec![value; 4]).unwrap()
 }
 
 impl Server {
-    fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<Tensor>> {
+    pub(crate) fn new(rounds: u32) -> Self {
+        Self { rounds, told: Vec::new() }
+    }
+
+    pub(crate) fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<Tensor>> {
         Ok(Foreach::all(model(0.25)))
     }
 
-    fn note(&mut self, sum: Sum<Update>) {
+    pub(crate) fn note(&mut self, sum: Sum<Update>) {
         let missing = sum.missing().iter().map(ToString::to_string).collect();
         self.told.push(Told { mean: sum.mean().clone(), survivors: sum.survivors().to_vec(), missing });
     }
 
-    fn first(&mut self, sum: Sum<Update>, _cx: &Context) -> Result<Foreach<Tensor>> {
+    pub(crate) fn first(&mut self, sum: Sum<Update>, _cx: &Context) -> Result<Foreach<Tensor>> {
         self.note(sum);
         Ok(Foreach::all(model(0.5)))
     }
 
-    fn average(&mut self, sum: Sum<Update>, cx: &Context) -> Result<Loop<Foreach<Tensor>, Vec<Told>>> {
+    pub(crate) fn average(
+        &mut self,
+        sum: Sum<Update>,
+        cx: &Context,
+    ) -> Result<Loop<Foreach<Tensor>, Vec<Told>>> {
         self.note(sum);
         match cx.loops().last() {
             Some(turn) if turn + 1 < self.rounds => Ok(Loop::Again(Foreach::all(model(0.25)))),
@@ -75,22 +84,44 @@ impl Server {
 }
 
 impl Site {
-    fn train(&mut self, model: &Tensor, cx: &Context) -> Result<Update> {
+    pub(crate) fn train(&mut self, model: &Tensor, cx: &Context) -> Result<Update> {
+        cx.metric("weight", self.weight as f64);
         cx.note(format_args!("patient 17 weighs {}", self.weight));
         let values = model.values().iter().map(|value| value * self.weight as f32).collect();
         Ok(Update { values: Tensor::new([2, 2], values)?, weight: self.weight, loss: self.loss })
     }
 }
 
-fn secagg() -> SecAgg {
-    SecAgg::new(Parameters::new().with_max_weight(10).with_reconstruction_threshold(Threshold::Count(3)))
+pub(crate) fn parameters() -> Parameters {
+    Parameters::new().with_max_weight(10).with_reconstruction_threshold(Threshold::Count(3))
+}
+
+pub(crate) fn secagg() -> SecAgg {
+    SecAgg::new(parameters())
 }
 
 /// Trains for as many rounds as the server wants, and needs 3.
-fn flow() -> Flow<Server, Site, (), Vec<Told>> {
+pub(crate) fn flow() -> Flow<Server, Site, (), Vec<Told>> {
     Flow::new("secure", 1)
         .start(Server::start)
         .repeat(|round| round.foreach(Site::train).quorum(3).secure_join(secagg(), Server::average))
+        .end()
+}
+
+/// Two secure joins a round.
+pub(crate) fn two_joins() -> Flow<Server, Site, (), Vec<Told>> {
+    Flow::new("two", 1)
+        .start(Server::start)
+        .repeat(|round| {
+            round
+                .foreach(Site::train)
+                .quorum(3)
+                .secure_join(secagg(), Server::first)
+                .foreach(Site::train)
+                .named("train_again")
+                .quorum(3)
+                .secure_join(secagg(), Server::average)
+        })
         .end()
 }
 
@@ -98,7 +129,7 @@ fn flow() -> Flow<Server, Site, (), Vec<Told>> {
 fn parts(names: &[&str], rounds: u32) -> Parts<Server, Site> {
     Parts::new(
         names,
-        move || Server { rounds, told: Vec::new() },
+        move || Server::new(rounds),
         |name| {
             let weight = u64::from(name.as_str().bytes().next().unwrap_or_default() - b'a') + 1;
             Ok(Site { weight, loss: weight as f64 / 8.0 })
@@ -148,19 +179,7 @@ pub(crate) fn below_the_threshold_the_error_names_who_is_missing_since_when(runt
 }
 
 pub(crate) fn two_secure_joins_in_one_loop_are_apart(runtime: &impl Runtime) {
-    let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("two", 1)
-        .start(Server::start)
-        .repeat(|round| {
-            round
-                .foreach(Site::train)
-                .quorum(3)
-                .secure_join(secagg(), Server::first)
-                .foreach(Site::train)
-                .named("train_again")
-                .quorum(3)
-                .secure_join(secagg(), Server::average)
-        })
-        .end();
+    let flow = two_joins();
     let told = runtime.run(&flow, parts(&SITES, 2), ()).report();
     let means: Vec<_> = told.iter().map(|told| (told.mean.values.values()[0] * 100.0).round()).collect();
     assert_eq!(means, [75.0, 150.0, 75.0, 150.0]);
@@ -188,7 +207,7 @@ pub(crate) fn an_input_that_cannot_be_summed_tells_its_code_and_no_more(runtime:
     {
         let parts = Parts::new(
             &SITES,
-            || Server { rounds: 1, told: Vec::new() },
+            || Server::new(1),
             move |name| {
                 let odd = name.as_str() == "b";
                 Ok(if odd { Site { weight, loss } } else { Site { weight: 3, loss: 0.5 } })

@@ -19,7 +19,7 @@ impl Site {
     }
 }
 
-fn talkative(confidential: bool) -> Flow<Server, Site, f64, f64> {
+pub(crate) fn talkative(confidential: bool) -> Flow<Server, Site, f64, f64> {
     let named = Flow::new("talkative", 1);
     let named = if confidential { named.confidential() } else { named };
     named.start(Server::start).foreach(Site::talkative).quorum(1).join(Server::sum).end()

@@ -267,8 +267,7 @@ impl Core {
     fn spawn(self: &Arc<Self>, experiment: Arc<Experiment>, reason: &'static str) {
         // Before any envoy is welcomed: one that is told of no such experiment drops what it has of it.
         let terms = Arc::new(experiment.summary().terms.clone());
-        let live = Live { terms, events: experiment.site_events.clone() };
-        self.parts.envoys.begin(experiment.id, live);
+        self.parts.envoys.begin(experiment.id, Live::new(terms, experiment.site_events.clone()));
         let (core, own) = (Arc::clone(self), Arc::clone(&experiment));
         let thread = thread::Builder::new().name(format!("experiment-{}", experiment.id));
         let spawned = thread.spawn(move || {

@@ -44,6 +44,9 @@ pub enum DirectorError {
     /// The server.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    NoEntropy(#[source] io::Error),
     /// A part of it that ended by a mistake of ours.
     #[error("internal error, please report it: {0}")]
     Internal(String),
@@ -60,6 +63,7 @@ impl DirectorError {
             DirectorError::Journal(error) => error.code(),
             DirectorError::Listen { .. } => "listen",
             DirectorError::Wire(error) => error.code(),
+            DirectorError::NoEntropy(_) => "no-entropy",
             DirectorError::Internal(_) => "internal",
         }
     }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde::ser::{SerializeStruct as _, Serializer};
 use veilflow_engine::remote::TaskKey;
 use veilflow_spec::Name;
 
 use crate::experiment::{ExperimentId, State};
+use crate::level::Level;
 use crate::pki::Renewal;
 use crate::wire::LogLine;
 
@@ -15,7 +17,8 @@ use crate::wire::LogLine;
 pub type Log = Arc<dyn Fn(Line) + Send + Sync>;
 
 /// A line of the director's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Line {
     /// It takes connections.
@@ -24,6 +27,7 @@ pub enum Line {
         address: SocketAddr,
     },
     /// A peer was turned away, or a connection ended badly.
+    #[serde(serialize_with = "peer")]
     Peer(LogLine),
     /// An envoy is connected.
     Online {
@@ -42,6 +46,7 @@ pub enum Line {
     /// An experiment went on to a state.
     Experiment {
         /// Which.
+        #[serde(rename = "experiment")]
         id: ExperimentId,
         /// The state.
         state: State,
@@ -69,7 +74,25 @@ pub enum Line {
         revoked: usize,
     },
     /// An operator has to look at this.
+    #[serde(serialize_with = "problem")]
     Problem(String),
+    /// It takes no connections any more, and what it knows is written down.
+    Stopped,
+}
+
+/// The incident's own name, so that a program can tell one from another.
+fn peer<S: Serializer>(line: &LogLine, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_struct("LogLine", 4)?;
+    fields.serialize_field("incident", line.incident.code())?;
+    fields.serialize_field("address", &line.address)?;
+    fields.serialize_field("role", &line.party.as_ref().map(|party| party.role.to_string()))?;
+    fields.serialize_field("name", &line.party.as_ref().map(|party| &party.name))?;
+    fields.end()
+}
+
+/// Its text is the line.
+fn problem<S: Serializer>(_: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_struct("Problem", 0)?.end()
 }
 
 impl Line {
@@ -85,6 +108,21 @@ impl Line {
             Line::Certificate(renewal) => renewal.code(),
             Line::Revocations { .. } => "revocations",
             Line::Problem(_) => "problem",
+            Line::Stopped => "stopped",
+        }
+    }
+
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Line::Listening { .. } | Line::Online { .. } | Line::Revocations { .. } | Line::Stopped => {
+                Level::Info
+            }
+            Line::Certificate(renewal) => renewal.level(),
+            Line::Experiment { state: State::Failed, .. } => Level::Warn,
+            Line::Experiment { .. } => Level::Info,
+            Line::Peer(_) | Line::Offline { .. } | Line::Ignored { .. } => Level::Warn,
+            Line::Problem(_) => Level::Error,
         }
     }
 }
@@ -112,6 +150,7 @@ impl fmt::Display for Line {
                 write!(f, "list {version} of revoked certificates is in force, with {revoked} of them")
             }
             Line::Problem(text) => f.write_str(text),
+            Line::Stopped => f.write_str("stopped"),
         }
     }
 }

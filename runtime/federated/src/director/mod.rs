@@ -145,6 +145,7 @@ impl Director {
                 "a step of an aggregator did not end within {STOP:?}: it is run again at the next start"
             )));
         }
+        (self.core.parts.log)(Line::Stopped);
         ended.map_err(DirectorError::Wire)
     }
 }
@@ -170,7 +171,8 @@ fn make(config: DirectorConfig, registry: Registry, log: Log) -> Result<Made, Di
     let (identity, renew_before) = (config.load_identity()?, config.renew_before);
     let wake = Arc::new(Notify::new());
     let limits = EnvoyLimits { grace: config.reconnect_grace, envoys: config.envoys };
-    let envoys = Envoys::new(Chunks::new(config.budget), limits, Arc::clone(&wake), Arc::clone(&log));
+    let envoys = Envoys::new(Chunks::new(config.budget), limits, Arc::clone(&wake), Arc::clone(&log))
+        .map_err(DirectorError::NoEntropy)?;
     let (upkeep, security) = match identity {
         None => (None, Security::InsecureLoopback),
         Some(identity) => {

@@ -50,7 +50,8 @@ impl Link for Director {
             let dialing = tokio::task::spawn_blocking(move || director.dialing()).await;
             let dialing = dialing.map_err(|error| Lost::Internal(error.to_string()))??;
             let connection = dial(&url, &dialing, &limits).await?;
-            let (outgoing, incoming) = connection.attach().await?;
+            let (outgoing, incoming) =
+                connection.attach().await.map_err(|error| Lost::from(error).unanswered())?;
             let connection = Arc::new(connection);
             let (contents, relay) = (Arc::clone(&connection), connection);
             Ok(Attached { outgoing, incoming: incoming.boxed(), contents, relay })

@@ -18,7 +18,7 @@ use crate::wire::messages::{Content, FromEnvoy, ToEnvoy};
 use crate::wire::{NotQueued, Outgoing, Refusal, WireError};
 
 use super::backoff::Backoff;
-use super::crossing::Crossing;
+use super::crossing::{Crossing, Way};
 use super::lost::Lost;
 use super::office::Answer;
 use super::renewal::Relays;
@@ -45,6 +45,8 @@ const MAX_SAYING: usize = 64;
 pub(super) struct Line {
     attached: Attached,
     crossing: Arc<Crossing>,
+    /// What events are sent over, once the director has welcomed us.
+    way: Way,
     /// Sends the hello, then events as they come.
     telling: JoinSet<Result<(), Lost>>,
     /// Sends answers.
@@ -66,14 +68,8 @@ impl Line {
         keepalive: Duration,
     ) -> Self {
         let mut telling = JoinSet::new();
-        let (outgoing, events) = (attached.outgoing.clone(), Arc::clone(&crossing));
-        telling.spawn(async move {
-            outgoing.send(hello).await.map_err(|_| Lost::Gone)?;
-            loop {
-                events.flush(&outgoing).await.map_err(|_| Lost::Gone)?;
-                events.waiting().await;
-            }
-        });
+        let outgoing = attached.outgoing.clone();
+        telling.spawn(async move { outgoing.send(hello).await.map_err(|_| Lost::Gone) });
         let mut ticks = interval(keepalive);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ticks.reset();
@@ -81,6 +77,7 @@ impl Line {
         Self {
             attached,
             crossing,
+            way: Way::default(),
             telling,
             saying: JoinSet::new(),
             storing: Arc::default(),
@@ -88,6 +85,19 @@ impl Line {
             patience,
             heard: Instant::now(),
         }
+    }
+
+    /// This process of the director has welcomed us: events are sent from now on.
+    pub(super) fn welcomed(&mut self, director: [u8; 16]) {
+        let way = self.crossing.attached(director);
+        self.way = way;
+        let (outgoing, events) = (self.attached.outgoing.clone(), Arc::clone(&self.crossing));
+        self.telling.spawn(async move {
+            loop {
+                events.flush(way, &outgoing).await.map_err(|_| Lost::Gone)?;
+                events.waiting().await;
+            }
+        });
     }
 
     /// What messages that come over it are fetched from.
@@ -138,10 +148,11 @@ impl Line {
             return;
         }
         let (outgoing, contents) = (self.attached.outgoing.clone(), Arc::clone(&self.attached.contents));
-        let (crossing, storing) = (Arc::clone(&self.crossing), Arc::clone(&self.storing));
+        let (crossing, way) = (Arc::clone(&self.crossing), self.way);
+        let storing = Arc::clone(&self.storing);
         self.saying.spawn(async move {
             let Answer { experiment, task, outcome } = answer;
-            crossing.flush(&outgoing).await.map_err(|_| Lost::Gone)?;
+            crossing.flush(way, &outgoing).await.map_err(|_| Lost::Gone)?;
             let outcome = match outcome {
                 Ok(bytes) => store(&*contents, bytes).await?,
                 Err(cause) => Err(shortened(cause)),

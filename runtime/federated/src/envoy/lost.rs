@@ -17,6 +17,11 @@ pub(super) enum Lost {
     Silent,
     #[error("the director closed the connection")]
     Gone,
+    /// Over TLS 1.3 that is how a director refuses a certificate.
+    #[error(
+        "{0}, before it answered: where that goes on, it does not accept this site's certificate, and its log says why"
+    )]
+    Unanswered(Box<Lost>),
     #[error("{0}")]
     NoDirector(String),
     #[error("internal error, please report it: {0}")]
@@ -24,6 +29,14 @@ pub(super) enum Lost {
 }
 
 impl Lost {
+    /// That the connection ended before the director said anything.
+    pub(super) fn unanswered(self) -> Self {
+        match self {
+            Lost::Wire(WireError::Lost(_)) | Lost::Gone => Lost::Unanswered(Box::new(self)),
+            other => other,
+        }
+    }
+
     /// The error in one word.
     pub(super) fn code(&self) -> &'static str {
         match self {
@@ -31,6 +44,7 @@ impl Lost {
             Lost::Own(error) => error.code(),
             Lost::Silent => "silent",
             Lost::Gone => "gone",
+            Lost::Unanswered(lost) => lost.code(),
             Lost::NoDirector(_) => "no-director",
             Lost::Internal(_) => "internal",
         }

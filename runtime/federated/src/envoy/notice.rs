@@ -9,11 +9,12 @@ use veilflow_engine::{Event, EventKind};
 use veilflow_spec::{Cause, Name, Signal};
 
 use crate::experiment::ExperimentId;
+use crate::level::{Level, seconds};
 use crate::pki::Renewal;
 
 /// Something that an envoy tells its operator. It stays at the site.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "notice", rename_all = "snake_case")]
+#[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Notice {
     /// It started.
@@ -34,6 +35,7 @@ pub enum Notice {
         /// Why.
         reason: String,
         /// When it tries again, from now.
+        #[serde(rename = "retry_s", serialize_with = "seconds")]
         retry: Duration,
     },
     /// Its own certificate, which is renewed before it ends.
@@ -67,6 +69,7 @@ pub enum Notice {
         /// Which.
         task: TaskKey,
         /// How long it took.
+        #[serde(rename = "took_s", serialize_with = "seconds")]
         took: Duration,
         /// Why there is no answer, where there is none.
         cause: Option<Cause>,
@@ -107,13 +110,16 @@ pub enum Notice {
         experiment: ExperimentId,
     },
     /// Something happened inside a task.
+    #[serde(rename = "task-event")]
     Event {
         /// Of which experiment.
         experiment: ExperimentId,
         /// What.
+        #[serde(rename = "happened")]
         event: Event,
     },
-    /// Events of this site were not sent to the director: there were too many, or one was too large.
+    /// Events of this site are missing at the director: there were too many, one was too large, or the director was started
+    /// again while they were on their way.
     EventsLost {
         /// How many.
         count: u64,
@@ -155,6 +161,25 @@ pub enum Notice {
         /// How many tasks did not end in time.
         left_behind: usize,
     },
+}
+
+impl Notice {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Notice::Event { .. } => Level::Debug,
+            Notice::TaskEnded { cause: Some(cause), .. } if *cause != Cause::Cancelled => Level::Warn,
+            Notice::Detached { .. }
+            | Notice::Declined { .. }
+            | Notice::Interrupted { .. }
+            | Notice::EventsLost { .. }
+            | Notice::RosterRefused { .. }
+            | Notice::RevocationsRefused { .. } => Level::Warn,
+            Notice::Certificate(renewal) => renewal.level(),
+            Notice::NotBuilt { .. } => Level::Error,
+            _ => Level::Info,
+        }
+    }
 }
 
 /// Takes what an envoy tells. Called on whatever thread it happens on: be quick, do not block.
@@ -224,7 +249,7 @@ impl fmt::Display for Notice {
                 write!(f, "{experiment}: ")?;
                 happened(f, &event.kind)
             }
-            Notice::EventsLost { count } => write!(f, "{count} events were not sent to the director"),
+            Notice::EventsLost { count } => write!(f, "{count} events did not reach the director"),
             Notice::RosterPinned { version, removed, waiting } => {
                 write!(f, "roster {version} is pinned")?;
                 if !removed.is_empty() {

@@ -78,6 +78,7 @@ impl Office {
         let known: BTreeSet<_> = known.iter().copied().collect();
         let gone: Vec<_> = self.experiments.keys().filter(|id| !known.contains(id)).copied().collect();
         gone.into_iter().for_each(|id| self.end(id));
+        self.site.crossing.keep(|id| known.contains(&id));
         let unacknowledged =
             |(id, experiment): (&ExperimentId, &Experiment)| {
                 experiment.answered.as_ref().filter(|answered| !answered.acknowledged).map(|answered| {
@@ -192,11 +193,12 @@ impl Office {
 
     /// An experiment is over: its task is told to stop, and all that was kept goes, at the latest when that returns.
     pub(super) fn end(&mut self, id: ExperimentId) {
+        // Also where nothing else is held: a task may have told something when its experiment was over.
+        self.site.crossing.forget(id);
         let Some(experiment) = self.experiments.get_mut(&id) else { return };
         if experiment.over {
             return;
         }
-        self.site.crossing.forget(id);
         self.site.tell(Notice::Ended { experiment: id });
         match &experiment.running {
             Some(running) => {

@@ -11,6 +11,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use veilflow_spec::Name;
 
 use crate::deployed::Registry;
 use crate::journal::FileInputJournal;
@@ -27,6 +28,7 @@ use super::member::Member;
 use super::notice::{Notice, SiteLog};
 use super::office::{Answer, Office};
 use super::renewal::renewed;
+use super::roster::RosterPin;
 use super::site::Site;
 use super::task::Order;
 
@@ -98,6 +100,14 @@ impl Envoy {
 /// How long tasks that were told to stop have for it.
 const STOPPING: Duration = Duration::from_secs(2);
 
+/// Who waits for this site's approval, where anybody does, and in which version of the roster.
+fn waiting(pin: &RosterPin) -> Option<(u64, Vec<Name>)> {
+    // Whatever is wrong with the roster is told where it is used.
+    let waiting = pin.entries().ok()?.into_iter().filter(|entry| !entry.trusted);
+    let waiting: Vec<_> = waiting.map(|entry| entry.name).collect();
+    (!waiting.is_empty()).then_some((pin.version().ok()?, waiting))
+}
+
 /// Returns when the envoy is told to drain, or nobody holds it any more.
 async fn told(told: &mut watch::Receiver<bool>) {
     let _ = told.wait_for(|told| *told).await;
@@ -160,6 +170,9 @@ impl Running {
         self.site.tell(Notice::Started { name, director, flows });
         let mut watching = JoinSet::new();
         if let Some(member) = self.site.member.clone() {
+            if let Some((version, waiting)) = waiting(&member.roster) {
+                self.site.tell(Notice::RosterPinned { version, removed: Vec::new(), waiting });
+            }
             let log = Arc::clone(&self.site.log);
             watching.spawn(async move { member.watch(&*log).await });
         }
@@ -221,6 +234,7 @@ impl Running {
                 self.said(&mut line, *message).await;
                 Way::Open(line)
             }
+            (Way::Greeting(_), Heard::Lost(lost)) => self.redial(lost.unanswered()),
             (_, Heard::Lost(lost)) => self.redial(lost),
             // Nothing is said before there is a connection.
             (way @ Way::Dialling(_), Heard::Said(_)) => way,
@@ -237,7 +251,7 @@ impl Running {
     }
 
     async fn greeted(&mut self, mut line: Line, message: ToEnvoy) -> Way {
-        let ToEnvoy::Welcome { protocol, lists, experiments } = message else {
+        let ToEnvoy::Welcome { protocol, incarnation, lists, experiments } = message else {
             let what = "the director said something before its welcome: it is no director";
             return self.redial(Lost::NoDirector(what.to_owned()));
         };
@@ -249,7 +263,9 @@ impl Running {
         self.backoff.reset();
         self.site.tell(Notice::Attached);
         self.take(lists).await;
-        self.office.welcome(&experiments).into_iter().for_each(|answer| line.answer(answer));
+        let answers = self.office.welcome(&experiments);
+        line.welcomed(incarnation);
+        answers.into_iter().for_each(|answer| line.answer(answer));
         if self.leaving.is_some() {
             line.leave();
         }
@@ -283,6 +299,7 @@ impl Running {
             }
             ToEnvoy::Cancel { experiment, task } => self.office.cancel(experiment, &task),
             ToEnvoy::Acknowledged { experiment, task } => self.office.acknowledged(experiment, &task),
+            ToEnvoy::Heard { experiment, next } => self.site.crossing.heard(experiment, next),
             ToEnvoy::Close { experiment, join } => self.office.close(experiment, join),
             ToEnvoy::End { experiment } => self.office.end(experiment),
         }

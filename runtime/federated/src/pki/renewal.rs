@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -13,6 +13,7 @@ use super::enrolment::{EnrollRequest, Verdict, renewal};
 use super::error::PkiError;
 use super::files::Watched;
 use super::identity::{CERTIFICATE, Identity};
+use crate::level::Level;
 
 /// What becomes of a certificate that ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,12 +22,14 @@ use super::identity::{CERTIFICATE, Identity};
 pub enum Renewal {
     /// Its renewal is asked for, and waits for the authority.
     Asked {
-        /// When it ends.
+        /// When it ends; in seconds since 1970 where it is serialized.
+        #[serde(serialize_with = "since_1970")]
         not_after: SystemTime,
     },
     /// A newer one is in its place.
     Renewed {
-        /// When that ends.
+        /// When that ends, likewise.
+        #[serde(serialize_with = "since_1970")]
         not_after: SystemTime,
     },
     /// There is no newer one yet. It is asked for again in an hour.
@@ -36,7 +39,20 @@ pub enum Renewal {
     },
 }
 
+/// Whole seconds since 1970.
+fn since_1970<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(seconds(*time))
+}
+
 impl Renewal {
+    /// How much it matters.
+    pub fn level(&self) -> Level {
+        match self {
+            Renewal::Asked { .. } | Renewal::Renewed { .. } => Level::Info,
+            Renewal::Failed { .. } => Level::Warn,
+        }
+    }
+
     /// The event in one word.
     pub fn code(&self) -> &'static str {
         match self {

@@ -55,7 +55,7 @@ pub enum Refusal {
         yours: Fingerprint,
     },
     /// It cannot be done in the state that things are in.
-    #[error("not now: {0}")]
+    #[error("{0}")]
     Conflict(String),
     /// More than is allowed at once.
     #[error("too large: {0}")]
@@ -283,5 +283,10 @@ fn describe(status: &Status) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    if std::ptr::addr_eq(error, status) { status.message().to_owned() } else { error.to_string() }
+    let text = if std::ptr::addr_eq(error, status) { status.message().to_owned() } else { error.to_string() };
+    // rustls ends some of its texts in a link for programmers.
+    match text.split_once(": https://") {
+        Some((text, _)) => text.to_owned(),
+        None => text,
+    }
 }

@@ -10,7 +10,7 @@ use veilflow_spec::{Cause, Fingerprint, Name};
 use crate::experiment::{ExperimentId, Outcome, Summary, Terms};
 
 /// The version of this protocol. Both sides say theirs first; a difference is refused with both numbers.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// SHA-256 of a chunk: its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -73,10 +73,12 @@ pub enum FromEnvoy {
         /// The answer, or why there is none. Its chunks were stored before.
         outcome: Result<Content, Cause>,
     },
-    /// What happened inside a task and may cross.
+    /// What happened inside tasks and may cross. Repeated after a reconnection until it is [heard](ToEnvoy::Heard).
     Events {
         /// Of which experiment.
         experiment: ExperimentId,
+        /// The number of the first: each process of the envoy counts an experiment's events from 0.
+        first: u64,
         /// In order.
         events: Vec<EventKind>,
     },
@@ -94,6 +96,8 @@ pub enum ToEnvoy {
     Welcome {
         /// [`PROTOCOL`].
         protocol: u32,
+        /// Random for each start of the director's process: another one means that it does not know which events it heard.
+        incarnation: [u8; 16],
         /// The authority's lists, where the envoy's are older.
         lists: Lists<Option<ByteBuf>>,
         /// Experiments that it may still hold state of. It drops all others.
@@ -129,6 +133,13 @@ pub enum ToEnvoy {
         experiment: ExperimentId,
         /// Which.
         task: TaskKey,
+    },
+    /// The experiment's events before this number are safe here: the envoy need not repeat them.
+    Heard {
+        /// Of which experiment.
+        experiment: ExperimentId,
+        /// The number.
+        next: u64,
     },
     /// The session of the secure join at this path is over: its secrets are dropped.
     Close {

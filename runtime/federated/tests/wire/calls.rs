@@ -52,7 +52,7 @@ async fn an_envoy_talks_in_both_directions_until_it_leaves() {
 async fn a_refusal_ends_a_stream_with_all_that_it_says() {
     let director = Running::start(Limits::default()).await;
     let (say, mut hear) = director.dial("envoy", "Bengaluru").await.attach().await.unwrap();
-    say.send(FromEnvoy::Events { experiment: id("1"), events: Vec::new() }).await.unwrap();
+    say.send(FromEnvoy::Events { experiment: id("1"), first: 0, events: Vec::new() }).await.unwrap();
     let refusal = Refusal::Busy("no events today".to_owned());
     assert!(matches!(hear.next().await, Err(WireError::Refused(told)) if told == refusal));
     assert_eq!(hear.next().await.unwrap(), None);

@@ -64,7 +64,8 @@ pub(crate) fn hello() -> FromEnvoy {
 }
 
 pub(crate) fn welcome() -> ToEnvoy {
-    ToEnvoy::Welcome { protocol: PROTOCOL, lists: Lists::default(), experiments: Vec::new() }
+    let (protocol, incarnation, lists) = (PROTOCOL, [2; 16], Lists::default());
+    ToEnvoy::Welcome { protocol, incarnation, lists, experiments: Vec::new() }
 }
 
 /// Bytes that no compressor and no accident makes equal.

@@ -127,11 +127,11 @@ impl fmt::Debug for Given {
     }
 }
 
-/// A fan-out of a secure join that addresses different messages.
+/// A fan-out of a secure join that holds several messages.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the fan-out of a secure join addresses different messages with `Foreach::each`, and the sum of what is trained \
-     from different models tells them apart: send one message with `Foreach::all` or `Foreach::only`"
+    "the fan-out of a secure join holds several messages, although its type has one for all: the checkpoint that it was \
+     read from is not what a step returned. Start the run anew"
 )]
 pub(crate) struct DifferentMessages;
 

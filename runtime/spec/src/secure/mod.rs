@@ -28,9 +28,9 @@
 //! # What must be equal
 //!
 //! The inputs of a sum belong to one model. A protocol binds what it masks to a [digest of the message](Given) that a
-//! site was really given; a fan-out of a secure join that addresses different messages with
-//! [`Foreach::each`](crate::Foreach::each) is refused when it runs. Types cannot tell it from
-//! [`Foreach::all`](crate::Foreach::all): it is one value, made by a step.
+//! site was really given. That the fan-out of a secure join sends the same to all is checked by the compiler: behind a step
+//! that returns `Foreach<_, Each>`, as [`Foreach::each`](crate::Foreach::each) makes it, `.secure_join(..)` does not exist
+//! ([`SendsOne`](crate::SendsOne)).
 
 mod block;
 mod embed;

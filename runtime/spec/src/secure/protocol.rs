@@ -10,6 +10,7 @@ use crate::secure::given::MessageDigest;
 use crate::secure::hidden::HiddenRole;
 use crate::secure::layout::SecureSum;
 use crate::secure::sum::Sum;
+use crate::transition::Sends;
 
 /// A protocol that sums what collaborators return without showing anybody's own part.
 ///
@@ -64,7 +65,7 @@ pub trait SecureProtocol<T: SecureSum>: Send + Sync + 'static {
     fn setup(
         &self,
         start: AtAggregator<Self::Server, Self::Client, Opening, Opening>,
-    ) -> AtCollaborators<Self::Server, Self::Client, Opening, ()>;
+    ) -> AtCollaborators<Self::Server, Self::Client, Opening, (), impl Sends>;
 
     /// Tells a client which message its site was given, before the user's first step receives it. What it masks must
     /// be bound to it.

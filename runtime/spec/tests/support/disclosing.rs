@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use veilflow::prelude::*;
 use veilflow::{
     AtAggregator, AtCollaborators, HiddenRole, Means, MessageDigest, Missing, Needs, Opening, Parts,
-    SecureProtocol,
+    SecureProtocol, Sends,
 };
 
 /// It clips nothing, and parts with a range of their own come back as they were.
@@ -54,7 +54,7 @@ impl Server {
         Ok(Foreach::only(opening.invited(), 0))
     }
 
-    fn greeted(&mut self, inputs: Inputs<u32>, _cx: &Context) -> Result<Foreach<u32>> {
+    fn greeted(&mut self, inputs: Inputs<u32>, _cx: &Context) -> Result<Foreach<u32, Each>> {
         self.lost.extend_from_slice(inputs.missing());
         Ok(Foreach::each(inputs))
     }
@@ -140,7 +140,7 @@ impl<T: SecureSum> SecureProtocol<T> for Disclosing {
     fn setup(
         &self,
         start: AtAggregator<Server, Client, Opening, Opening>,
-    ) -> AtCollaborators<Server, Client, Opening, ()> {
+    ) -> AtCollaborators<Server, Client, Opening, (), impl Sends> {
         start.then(Server::greet).foreach(Client::hello).join(Server::greeted).foreach(Client::settle)
     }
 

@@ -88,7 +88,7 @@ impl Server {
         })
     }
 
-    fn announce(&mut self, model: Model, _cx: &Context) -> Result<Foreach<Model>> {
+    fn announce(&mut self, model: Model, _cx: &Context) -> Result<Foreach<Model, Each>> {
         Ok(Foreach::each([("Bengaluru", model.clone()), ("Portland", model)]))
     }
 

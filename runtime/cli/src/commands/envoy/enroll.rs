@@ -34,7 +34,7 @@ struct EnrollArgs {
 
 pub(super) fn command(binary: &str) -> Command {
     EnrollArgs::augment_args(Command::new("enroll"))
-        .about("Makes this site's key and gets its certificate")
+        .about("Makes a key here, a site's or a client's, and gets its certificate")
         .after_help(format!(
             "Example:\n  {TOKEN}=… {binary} envoy enroll --director https://director.example:50050 --identity identity"
         ))
@@ -86,7 +86,10 @@ pub(super) fn granted(
     request: &EnrollRequest,
     log: &Log,
 ) -> Result<Granted, CliError> {
-    match serving::runtime()?.block_on(answered(director, dialing, request, log))? {
+    log.line(
+        "the request waits for the authority: `pki sign` answers it. Ctrl-C ends the wait; ask again later",
+    );
+    match serving::runtime()?.block_on(answered(director, dialing, request))? {
         Verdict::Granted(granted) => Ok(granted),
         Verdict::Refused { reason } => Err(CliError::NotEnrolled { reason }),
     }
@@ -94,13 +97,7 @@ pub(super) fn granted(
 
 /// Asks until the authority has answered. The same request again is the same request, so a connection that is lost costs
 /// nothing.
-async fn answered(
-    director: &str,
-    dialing: &Dialing,
-    request: &EnrollRequest,
-    log: &Log,
-) -> Result<Verdict, CliError> {
-    let mut told = false;
+async fn answered(director: &str, dialing: &Dialing, request: &EnrollRequest) -> Result<Verdict, CliError> {
     loop {
         let connection = dial(director, dialing, &Limits::default()).await?;
         loop {
@@ -110,10 +107,6 @@ async fn answered(
                 Ok(EnrollReply::Pending) => {}
                 Err(WireError::Lost(_)) => break,
                 Err(error) => return Err(error.into()),
-            }
-            if !told {
-                log.line("the request waits for the authority: `pki sign` answers it. Ctrl-C ends the wait; ask again later");
-                told = true;
             }
         }
     }

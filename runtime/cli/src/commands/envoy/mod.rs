@@ -17,13 +17,12 @@ use veilflow_federated::envoy::{Envoy, EnvoyConfig, Notice};
 use veilflow_spec::Signal;
 
 use self::site::{Site, site_file, take, taken};
-use super::federation::Ready;
-use crate::args::Shape;
+use super::part::{self, Asked, Part};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::registry::Registry;
+use crate::serving::{self, PartLog, Ready};
 use crate::settings::{self, Kind, Setting};
-use crate::{json, serving};
 
 /// The keys of an envoy's file that are flags too.
 const SETTINGS: [Setting; 17] = [
@@ -86,59 +85,26 @@ const SETTINGS: [Setting; 17] = [
     },
 ];
 
+const PART: Part = Part {
+    name: "envoy",
+    about: "Runs a site's part of a federation",
+    starts: "Dials the director and runs this site's tasks, until it is told to end",
+    file: "bengaluru.toml",
+    settings: &SETTINGS,
+};
+
 /// The grammar of `envoy`.
 pub(crate) fn command(binary: &str) -> Command {
-    let example = |text: &str| format!("Example:\n  {binary} envoy {text}");
-    let check = settings::arguments(Command::new("check"), &SETTINGS)
-        .arg(output())
-        .about("Reads a configuration and says what it means, or what is wrong with it")
-        .after_help(example("config check --config bengaluru.toml"));
-    Command::new("envoy")
-        .about("Runs a site's part of a federation")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .disable_help_subcommand(true)
-        .subcommand(
-            settings::arguments(Command::new("start"), &SETTINGS)
-                .arg(verbose())
-                .about("Dials the director and runs this site's tasks, until it is told to end")
-                .after_help(example("start --config bengaluru.toml")),
-        )
+    let verbose = Arg::new("verbose")
+        .long("verbose")
+        .short('v')
+        .action(ArgAction::SetTrue)
+        .help("Logs what happens inside tasks too");
+    PART.command(binary, [verbose])
         .subcommand(enroll::command(binary))
         .subcommand(renew::command(binary))
         .subcommand(revocations::command(binary))
         .subcommand(roster::command(binary))
-        .subcommand(
-            Command::new("config")
-                .about("Checks configurations")
-                .subcommand_required(true)
-                .arg_required_else_help(true)
-                .disable_help_subcommand(true)
-                .subcommand(check)
-                .after_help(example("config check --config bengaluru.toml")),
-        )
-        .after_help(example("start --config bengaluru.toml"))
-}
-
-pub(in crate::commands) fn output() -> Arg {
-    Arg::new("output")
-        .long("output")
-        .value_name("FORMAT")
-        .default_value("table")
-        .value_parser(clap::builder::EnumValueParser::<Shape>::new())
-        .help("How it is printed")
-}
-
-pub(in crate::commands) fn verbose() -> Arg {
-    Arg::new("verbose")
-        .long("verbose")
-        .short('v')
-        .action(ArgAction::SetTrue)
-        .help("Logs what happens inside tasks too")
-}
-
-pub(in crate::commands) fn shape(matches: &ArgMatches) -> Shape {
-    matches.get_one("output").copied().unwrap_or(Shape::Table)
 }
 
 pub(super) fn envoy(
@@ -146,17 +112,14 @@ pub(super) fn envoy(
     matches: &ArgMatches,
     console: &mut Console,
 ) -> Result<(), CliError> {
-    match matches.subcommand() {
-        Some(("start", matches)) => start(registry, matches, console),
-        Some(("enroll", matches)) => enroll::enroll(matches, console),
-        Some(("renew", matches)) => renew::renew(matches, console),
-        Some(("revocations", matches)) => revocations::revocations(matches, console),
-        Some(("roster", matches)) => roster::roster(matches, console),
-        Some((_, matches)) => match matches.subcommand() {
-            Some((_, matches)) => check(registry, matches, console),
-            None => Ok(()),
-        },
-        None => Ok(()),
+    match (Asked::of(matches), matches.subcommand()) {
+        (Some(Asked::Start(matches)), _) => start(registry, matches, console),
+        (Some(Asked::Check(matches)), _) => check(registry, matches, console),
+        (None, Some(("enroll", matches))) => enroll::enroll(matches, console),
+        (None, Some(("renew", matches))) => renew::renew(matches, console),
+        (None, Some(("revocations", matches))) => revocations::revocations(matches, console),
+        (None, Some(("roster", matches))) => roster::roster(matches, console),
+        (None, _) => Ok(()),
     }
 }
 
@@ -173,9 +136,8 @@ fn start(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
     let flows = registry.deployed();
     let config = config(&flows, matches)?;
     let verbose = matches.get_flag("verbose");
-    let ready = Ready::line(&format!("{} at {}", config.name, config.director));
-    let log = console.log().clone();
-    let mut told = serving::Told::listen(&log);
+    let ready = Ready { name: Some(config.name.to_string()), director: config.director.clone() };
+    let log = PartLog::new(console, part::shape(matches));
     // One place: who asks for more has been told already.
     let (attached, mut first) = mpsc::channel(1);
     let notices = log.clone();
@@ -184,26 +146,22 @@ fn start(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
             let _ = attached.try_send(());
         }
         if verbose || !is_detail(notice) {
-            serving::log(&notices, notice);
+            notices.write(notice.level(), notice);
         }
     };
-    let runtime = serving::runtime()?;
-    runtime.block_on(async {
+    serving::serve(&log, async |mut told| {
         let envoy = Envoy::start(config, flows, Arc::new(notice)).await?;
         tokio::select! {
             () = told.until_signalled() => {}
             _ = first.recv() => {
-                console.print(&ready)?;
+                log.ready(console, &ready)?;
                 told.until_signalled().await;
             }
         }
         envoy.shutdown();
         envoy.wait().await;
-        Ok::<_, CliError>(())
-    })?;
-    // A step that does not look at its cancellation is not waited for.
-    runtime.shutdown_background();
-    Ok(())
+        Ok(())
+    })
 }
 
 /// What happens inside tasks, many times a second.
@@ -235,14 +193,7 @@ fn check(registry: &Registry, matches: &ArgMatches, console: &mut Console) -> Re
         name: config.name.to_string(),
         director: config.director,
     };
-    console.print(&match shape(matches) {
-        Shape::Json => json::pretty(&checked)?,
-        Shape::Table => format!(
-            "{} is good: {} runs {} for {}\n",
-            checked.config.display(),
-            checked.name,
-            checked.flows.join(", "),
-            checked.director
-        ),
-    })
+    let (file, name, flows) = (checked.config.display(), &checked.name, checked.flows.join(", "));
+    let text = format!("{file} is good: {name} runs {flows} for {}\n", checked.director);
+    part::print_checked(matches, console, &checked, &text)
 }

@@ -5,8 +5,9 @@ use veilflow_federated::envoy::site_revocations;
 use veilflow_federated::pki::{Date, enrolment};
 use veilflow_federated::wire::Dialing;
 
+use super::super::part::{output, shape};
 use super::enroll::granted;
-use super::{Site, output, shape, site_file};
+use super::{Site, site_file};
 use crate::args::Shape;
 use crate::console::Console;
 use crate::error::CliError;

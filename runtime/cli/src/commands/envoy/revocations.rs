@@ -4,7 +4,8 @@ use clap::{ArgMatches, Command};
 use veilflow_federated::envoy::site_revocations;
 use veilflow_federated::pki::Date;
 
-use super::{Site, output, shape, site_file, take, taken};
+use super::super::part::{output, shape};
+use super::{Site, site_file, take, taken};
 use crate::args::Shape;
 use crate::console::Console;
 use crate::error::CliError;

@@ -6,7 +6,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use veilflow_federated::envoy::{RosterEntry, RosterPin};
 use veilflow_spec::Name;
 
-use super::{Site, output, shape, site_file, take, taken};
+use super::super::part::{output, shape};
+use super::{Site, site_file, take, taken};
 use crate::args::Shape;
 use crate::console::Console;
 use crate::error::CliError;

@@ -144,6 +144,8 @@ fn logs(args: &LogsArgs, console: &mut Console) -> Result<(), CliError> {
             (Shape::Table, Told::Event(event)) => {
                 Ok(progress::line(event).map_or_else(String::new, |line| line + "\n"))
             }
+            // How it ended is told once, by its outcome.
+            (Shape::Table, Told::State(summary)) if summary.state.is_over() => Ok(String::new()),
             (Shape::Table, Told::State(summary)) => Ok(format!("{}: {}\n", summary.state, summary.reason)),
             (Shape::Table, Told::Over(outcome)) => Ok(shown::outcome(outcome)),
         };

@@ -55,8 +55,8 @@ pub(super) fn results(
     let id = remote.find(&args.id)?.id;
     let (summary, report) = remote.wait(client.results(id))?;
     let Some(report) = report else {
-        let (id, state) = (id.to_string(), summary.state.to_string());
-        return Err(CliError::NoResults { id, state, reason: summary.reason });
+        let (id, state, reason) = (id.to_string(), summary.state, summary.reason);
+        return Err(CliError::NoResults { id, state, reason });
     };
     let mut timeline = Timeline::default();
     let mut told = |told: &Told| {

@@ -26,10 +26,23 @@ pub(super) fn table(experiments: &[Summary]) -> String {
             participants(summary),
             summary.owner.to_string(),
             clock::utc(summary.submitted_ms),
-            summary.reason.clone(),
+            shortened(&summary.reason),
         ]
     });
     table::outline(titles.map(str::to_owned).to_vec(), rows, |_| false)
+}
+
+/// The most characters of a reason in a list.
+const REASON: usize = 60;
+
+/// As much of a reason as a list has room for; `show` has all of it.
+fn shortened(reason: &str) -> String {
+    let line = reason.lines().next().unwrap_or_default();
+    let mut start: String = line.chars().take(REASON).collect();
+    if start.len() < reason.len() {
+        start.push('…');
+    }
+    start
 }
 
 /// The most participants that are named.
@@ -74,7 +87,9 @@ pub(super) fn outcome(outcome: &Outcome) -> String {
     if outcome.error.is_empty() {
         return format!("{}\n", outcome.state);
     }
-    let mut text = format!("{} ({}): {}\n", outcome.state, outcome.code, outcome.error);
+    let state = outcome.state.to_string();
+    let code = if outcome.code == state { String::new() } else { format!(" ({})", outcome.code) };
+    let mut text = format!("{state}{code}: {}\n", outcome.error);
     // The error's own text may have them already.
     let missing = outcome.missing.iter().map(ToString::to_string);
     let culprits = outcome.culprits.iter().map(|name| format!("{name} provably did not follow the protocol"));
@@ -115,7 +130,9 @@ mod tests {
 
     #[test]
     fn a_list_has_the_start_of_each_id_and_names_a_few() {
-        let text = table(&[summary(2), summary(6)]);
+        let long = format!("{}\n  - site-1: is offline", "x".repeat(REASON));
+        let text = table(&[summary(2), summary(6), Summary { reason: long, ..summary(1) }]);
+        assert!(text.contains("x…") && !text.contains("offline") && !text.contains("1…"), "{text}");
         for part in
             ["| 01234567 | toy  | pending |", "site-0, site-1 ", "site-3 and 2 more", "waits for site-1"]
         {

@@ -23,12 +23,14 @@ pub(in crate::commands) fn submit(
     travel::refuse_of_the_place(flow, matches)?;
     let options = travel::given(flow, matches)?;
     let remote = Remote::connect(&args.connection)?;
+    let named = args.collaborators.is_some();
     let participants = match args.collaborators {
         Some(named) => named.0,
         None => remote.offering(flow.name())?,
     };
     let cohort = Cohort::new(participants.clone(), args.seed, 1);
-    let description = flow.describe(matches, &cohort)?;
+    let description = flow.describe(matches, &cohort);
+    let description = description.map_err(|error| if named { error } else { error.among(&participants) })?;
     let drop = run::dropouts(args.drop, &cohort, &description)?;
     let terms = Terms {
         flow: flow.name().to_owned(),

@@ -10,7 +10,7 @@ use clap::{ArgMatches, Command};
 use crate::console::Console;
 use crate::error::CliError;
 
-pub(crate) use self::process::{FederationError, Ready};
+pub(crate) use self::process::FederationError;
 
 /// The grammar of `federation`.
 pub(crate) fn command(binary: &str) -> Command {

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::layout::Part;
+use crate::serving::Ready;
 
 /// Why a federation on this machine does not start or end.
 #[derive(Debug, thiserror::Error)]
@@ -71,20 +72,6 @@ fn tail(log: &Path) -> String {
         return format!(" and said nothing in {}", log.display());
     }
     format!(", and said:\n  {}", last.join("\n  "))
-}
-
-/// What a part prints on standard output when it is ready: one line, and nothing after it.
-pub(crate) struct Ready;
-
-impl Ready {
-    /// The line of a part that is ready, and what it says beside.
-    pub(crate) fn line(what: &str) -> String {
-        format!("ready: {what}\n")
-    }
-
-    fn of(line: &str) -> Option<&str> {
-        line.trim_end().strip_prefix("ready: ")
-    }
 }
 
 /// A process that was started and waits to be left alone.

@@ -15,7 +15,7 @@ use crate::error::CliError;
 #[group(skip)]
 #[command(next_help_heading = "The director")]
 pub(super) struct DirectorArgs {
-    /// Where the director is, such as https://director.example.org:50050
+    /// Where the director is, such as https://director.example:50050
     #[arg(long, value_name = "URL", requires = "identity")]
     pub(super) director: String,
     /// Folder of your own identity, that of an administrator
@@ -28,7 +28,7 @@ pub(super) struct DirectorArgs {
 #[group(skip)]
 #[command(next_help_heading = "The director")]
 pub(super) struct MaybeDirectorArgs {
-    /// Brings the lists to this director at once, such as https://director.example.org:50050
+    /// Brings the lists to this director at once, such as https://director.example:50050
     #[arg(long, value_name = "URL", requires = "identity")]
     director: Option<String>,
     /// Folder of your own identity, that of an administrator

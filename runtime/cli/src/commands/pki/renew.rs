@@ -50,7 +50,7 @@ pub(super) fn command(binary: &str) -> Command {
         .after_help(format!(
             "Examples:\n  {binary} pki renew --name Bengaluru --out bengaluru.pem\n  \
              {binary} pki renew --identity identity --certificate bengaluru.pem\n  \
-             {binary} pki renew --identity identity --director https://director.example.org:50050"
+             {binary} pki renew --identity identity --director https://director.example:50050"
         ))
 }
 

@@ -27,10 +27,7 @@ pub(super) struct RequestsArgs {
 pub(super) fn command(binary: &str) -> Command {
     RequestsArgs::augment_args(Command::new("requests"))
         .about("Lists the requests for certificates that wait at the director")
-        .after_help(example(
-            binary,
-            "requests --director https://director.example.org:50050 --identity admin",
-        ))
+        .after_help(example(binary, "requests --director https://director.example:50050 --identity admin"))
 }
 
 /// A request, and what this machine, which does not take the director's word, finds it to be.

@@ -29,7 +29,7 @@ pub(super) fn command(binary: &str) -> Command {
         .about("Ends the certificates of a name, its open connections too")
         .after_help(example(
             binary,
-            "revoke --name Bengaluru --director https://director.example.org:50050 --identity admin",
+            "revoke --name Bengaluru --director https://director.example:50050 --identity admin",
         ))
 }
 

@@ -39,7 +39,7 @@ pub(super) fn command(binary: &str) -> Command {
         .after_help(format!(
             "Without --policy and --accept it asks about each. A policy:\n  valid = \"1y\"\n  renewals = true\n  \
              [[enroll]]\n  role = \"envoy\"\n  names = [\"Bengaluru\", \"Portland\"]\n\n{}",
-            example(binary, "sign --director https://director.example.org:50050 --identity admin")
+            example(binary, "sign --director https://director.example:50050 --identity admin")
         ))
 }
 

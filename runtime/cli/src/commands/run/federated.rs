@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::ArgMatches;
-use veilflow_federated::Terms;
 use veilflow_federated::client::Experiment;
 use veilflow_federated::wire::messages::Told;
+use veilflow_federated::{State, Terms};
 use veilflow_spec::Name;
 
 use super::Show;
@@ -83,12 +83,12 @@ impl Federation {
         let (gather, shown) = (Arc::clone(&timeline), progress.clone());
         let mut told = move |told: &Told| match told {
             Told::State(summary) => {
-                shown.line(format_args!(
-                    "experiment {:.8} {}: {}",
-                    summary.id.to_string(),
-                    summary.state,
-                    summary.reason
-                ));
+                let (id, state) = (summary.id.to_string(), summary.state);
+                match state {
+                    // Why follows as the error.
+                    State::Failed => shown.line(format_args!("experiment {id:.8} {state}")),
+                    _ => shown.line(format_args!("experiment {id:.8} {state}: {}", summary.reason)),
+                }
             }
             Told::Event(event) => {
                 gather.lock().unwrap_or_else(PoisonError::into_inner).event(event);

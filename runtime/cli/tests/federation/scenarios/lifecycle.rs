@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::federation::{Federation, SECONDS, Settings};
+use serde_json::Value;
+use veilflow_spec::Name;
+
+use crate::federation::{Federation, SECONDS, Settings, text_of};
+use crate::process::{Ended, Process};
 
 pub(super) fn a_slow_site_is_missing_after_its_deadline_and_back_later() {
     let federation = Federation::start(&["a", "b"]);
@@ -121,4 +125,41 @@ pub(super) fn sigterm_drains_an_envoy() {
     federation.start_envoy("b");
     federation.gate.open();
     assert_eq!(federation.finished(&id).contributed, [0b11, 0b11]);
+}
+
+pub(super) fn parts_log_as_objects_where_they_are_told_to() {
+    let mut federation = Federation::start(&["a"]);
+    let identity = federation.keys.envoys[&Name::from("a")].clone();
+    federation.take_envoy("a").terminate();
+    let config = federation.direct_config("a", &identity);
+    let envoy = ["envoy", "start", "--config", text_of(&config), "--output", "json"];
+    let expected =
+        ["started", "attached", "ready", "task-started", "task-ended", "ended", "told-to-end", "stopped"];
+    let envoy = federation.program("a", &envoy);
+    envoy.says("\"ready\"");
+    federation.undisturbed("plain", &["a"], &[]);
+    envoy.terminate();
+    objects(envoy, &expected);
+
+    federation.director.take().unwrap().terminate();
+    let config = federation.path().join("director.toml");
+    let director = ["director", "start", "--config", text_of(&config), "--output", "json"];
+    let director = federation.program("director", &director);
+    director.says("\"ready\"");
+    director.terminate();
+    objects(director, &["listening", "ready", "told-to-end", "stopped"]);
+}
+
+/// That all a part wrote are objects with what every line has, among them these events.
+fn objects(part: Process, expected: &[&str]) {
+    let Ended { status, out, err } = part.ended(SECONDS);
+    assert!(status.success() && err.is_empty(), "{out}{err}");
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        let text = |key: &str| line[key].as_str().is_some_and(|text| !text.is_empty());
+        assert!(["time", "level", "event", "text"].into_iter().all(text), "{line}");
+    }
+    for event in expected {
+        assert!(lines.iter().any(|line| line["event"] == *event), "{event}: {out}");
+    }
 }

@@ -47,7 +47,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             two_experiments_of_one_flow_run_at_once,
             a_cancelled_experiment_stops_in_each_phase,
             sigterm_drains_a_director_and_the_next_one_goes_on,
-            sigterm_drains_an_envoy;
+            sigterm_drains_an_envoy,
+            parts_log_as_objects_where_they_are_told_to;
         enrolment:
             a_site_enrols_through_the_director_with_a_token_that_works_once;
         swarms:

@@ -1,5 +1,7 @@
 //! What a network does between a site and the director.
 
+use serde_json::Value;
+
 use crate::federation::{Federation, Settings};
 use crate::proxy::{Fault, Way};
 
@@ -10,11 +12,27 @@ fn patient() -> Settings {
     Settings { director: "reconnect-grace = \"60s\"\n", ..Settings::default() }
 }
 
-/// That each site's contribution is in each round's sum once, and that it trained once for it.
+/// That each site's contribution is in each round's sum once, and that it trained once for it and told that once.
 fn counted_once(federation: &Federation, id: &str) {
     assert_eq!(federation.finished(id).contributed, [0b11, 0b11]);
     for round in [0, 1] {
         assert_eq!(federation.gate.since(0, "train", round), SITES, "in round {round}");
+    }
+    told_once(federation, id);
+}
+
+/// That each site's step is told of once in each round: that it began, and that it ended.
+fn told_once(federation: &Federation, id: &str) {
+    let events = federation.events(id);
+    let steps = SITES.iter().flat_map(|site| [0, 1].map(|round| (site, round)));
+    for (site, round, kind) in
+        steps.flat_map(|(site, round)| ["StepStarted", "StepFinished"].map(|kind| (site, round, kind)))
+    {
+        let is = |event: &&Value| {
+            let origin = &event["kind"][kind]["origin"];
+            origin["participant"] == *site && origin["loops"] == serde_json::json!([round])
+        };
+        assert_eq!(events.iter().filter(is).count(), 1, "{kind} at {site} in round {round}: {events:#?}");
     }
 }
 
@@ -62,6 +80,7 @@ pub(super) fn bytes_that_are_delayed_truncated_repeated_or_swapped_change_nothin
             assert_eq!(federation.finished(&id), expected, "{fault:?} {way:?}");
             federation.proxy("b").happened(way);
             assert_eq!(federation.gate.since(visits, "train", 0).len(), 2, "{fault:?} {way:?}");
+            told_once(&federation, &id);
         }
         let id = federation.submit("plain", &SITES, &[]);
         let followed = federation.follow(&id);
@@ -69,6 +88,7 @@ pub(super) fn bytes_that_are_delayed_truncated_repeated_or_swapped_change_nothin
         followed.event("Received", |event| (event["from"] == "a").then_some(()));
         federation.proxy("b").heal();
         assert_eq!(federation.finished(&id), expected, "held {way:?}");
+        told_once(&federation, &id);
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use veilflow_engine::{LocalRuntime, RunError, SecAgg};
+use veilflow_engine::{EventKind, LocalRuntime, RunError, SecAgg};
 use veilflow_secagg::{ClientPolicy, Parameters, Security, Threshold};
 use veilflow_spec::{Context, Flow, Foreach, Result, Tensor};
 
-use super::support::{Server, Site, Told, Update, model, runtime, secagg};
+use super::support::{Server, Site, Told, Update, model, runtime, secagg, two_joins};
+use crate::support::Recorder;
 
 const SITES: [&str; 4] = ["a", "b", "c", "d"];
+
 #[test]
 fn without_a_quorum_all_must_be_in_the_sum() {
     let flow: Flow<Server, Site, (), Vec<Told>> = Flow::new("all", 1)
@@ -54,11 +56,11 @@ fn who_is_late_is_not_in_the_sum() {
     assert_eq!(told[0].mean.weight, 7);
 }
 
-struct Addressing(Vec<(&'static str, f32)>);
+struct Addressing(Vec<&'static str>);
 
 impl Addressing {
     fn start(&mut self, (): (), _cx: &Context) -> Result<Foreach<Tensor>> {
-        Ok(Foreach::each(self.0.iter().map(|(name, value)| (*name, model(*value)))))
+        Ok(Foreach::only(self.0.clone(), model(1.0)))
     }
     fn average(&mut self, sum: veilflow_spec::Sum<Update>, _cx: &Context) -> Result<u64> {
         Ok(sum.total_weight())
@@ -66,31 +68,26 @@ impl Addressing {
 }
 
 #[test]
-fn different_messages_and_cohorts_that_are_too_small_are_refused_before_anything_is_sent() {
+fn a_cohort_that_is_too_small_is_refused_before_anything_is_sent() {
     let flow: Flow<Addressing, Site, (), u64> = Flow::new("addressed", 1)
         .start(Addressing::start)
         .foreach(Site::train)
         .quorum(1)
         .secure_join(secagg(), Addressing::average)
         .end();
-    let run = |each: &[(&'static str, f32)]| {
-        let recorder = crate::support::Recorder::new();
-        let runtime = LocalRuntime::new().aggregator(Addressing(each.to_vec()));
-        let runtime = SITES
-            .into_iter()
-            .fold(runtime, |runtime, name| runtime.collaborator(name, Site { weight: 1, loss: 0.0 }));
+    let run = |names: &[&'static str]| {
+        let recorder = Recorder::new();
+        let runtime = LocalRuntime::new().aggregator(Addressing(names.to_vec()));
+        let runtime = runtime.collaborators(SITES, |_| Ok(Site { weight: 1, loss: 0.0 }));
         let result = runtime.observe(recorder.clone()).run(&flow, ());
-        let sent =
-            recorder.kinds().iter().any(|kind| matches!(kind, veilflow_engine::EventKind::Sent { .. }));
+        let sent = recorder.kinds().iter().any(|kind| matches!(kind, EventKind::Sent { .. }));
         (result, sent)
     };
-    let (result, sent) = run(&[("a", 1.0), ("b", 1.0), ("c", 1.5)]);
+    assert_eq!(run(&["a", "b", "c"]).0.unwrap(), 3);
+    let (result, sent) = run(&["a", "b"]);
     let error = result.unwrap_err();
-    assert_eq!((error.code(), sent), ("different-messages", false), "{error}");
+    assert_eq!((error.code(), sent), ("too-few-clients", false));
     assert!(error.to_string().contains("`average` cannot start"), "{error}");
-    assert_eq!(run(&[("a", 1.0), ("b", 1.0), ("c", 1.0)]).0.unwrap(), 3, "the same message to each is one");
-    let (result, sent) = run(&[("a", 1.0), ("b", 1.0)]);
-    assert_eq!((result.unwrap_err().code(), sent), ("too-few-clients", false));
     assert_eq!(run(&[]).0.unwrap_err().code(), "nobody-addressed");
 }
 
@@ -120,4 +117,18 @@ fn at_random_a_run_goes_on_while_enough_are_left_and_a_seed_repeats_it() {
     let error = runtime(&sites, 5).policy(policy()).dropouts(0.9).run(&flow, ()).unwrap_err();
     let RunError::BelowQuorum { missing, .. } = &error else { panic!("{error}") };
     assert!(missing.len() > 5 && error.to_string().contains("simulated"), "{error}");
+}
+
+#[test]
+fn a_dropout_names_a_step_of_one_join_or_of_all() {
+    let missing = |step: &str| {
+        let told = runtime(&SITES, 1).drop_out("b", step).run(&two_joins(), ()).unwrap();
+        told.iter().map(|told| told.missing.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(missing("mask"), [1, 1]);
+    assert_eq!(missing("average.mask"), [0, 1]);
+    assert_eq!(missing("first.mask"), [1, 0]);
+    let error = runtime(&SITES, 1).drop_out("b", "masc").run(&two_joins(), ()).unwrap_err();
+    assert_eq!(error.code(), "unknown-step");
+    assert!(error.to_string().contains("first.mask"), "{error}");
 }

@@ -3,7 +3,6 @@
 mod closing;
 mod confidentiality;
 mod dropouts;
-mod flows;
 mod places;
 mod restart;
 mod sums;

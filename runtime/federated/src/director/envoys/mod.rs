@@ -8,10 +8,13 @@ mod session;
 mod tasks;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
 use serde_bytes::ByteBuf;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -39,6 +42,8 @@ pub(super) struct Envoys {
     runtime: Handle,
     /// Before it nobody could connect.
     started: Instant,
+    /// Random for each start of this process.
+    incarnation: [u8; 16],
     own: Weak<Envoys>,
 }
 
@@ -69,7 +74,22 @@ pub(super) struct Live {
     /// What its flow is built from.
     pub(super) terms: Arc<Terms>,
     /// Where its sites' events go.
-    pub(super) events: SiteEvents,
+    events: SiteEvents,
+    /// Which events of each site are there.
+    heard: BTreeMap<Name, Heard>,
+}
+
+impl Live {
+    pub(super) fn new(terms: Arc<Terms>, events: SiteEvents) -> Self {
+        Self { terms, events, heard: BTreeMap::new() }
+    }
+}
+
+/// The number after the last event that one process of an envoy told.
+#[derive(Clone, Copy, Default)]
+struct Heard {
+    process: Option<[u8; 16]>,
+    next: u64,
 }
 
 /// A list that the authority signed.
@@ -137,8 +157,17 @@ pub(super) enum Readiness {
 }
 
 impl Envoys {
-    pub(super) fn new(chunks: Chunks, limits: EnvoyLimits, changed: Arc<Notify>, log: Log) -> Arc<Self> {
-        Arc::new_cyclic(|own| Self {
+    /// # Errors
+    /// No randomness from the operating system.
+    pub(super) fn new(
+        chunks: Chunks,
+        limits: EnvoyLimits,
+        changed: Arc<Notify>,
+        log: Log,
+    ) -> io::Result<Arc<Self>> {
+        let mut incarnation = [0; 16];
+        SysRng.try_fill_bytes(&mut incarnation).map_err(io::Error::other)?;
+        Ok(Arc::new_cyclic(|own| Self {
             state: Mutex::default(),
             chunks,
             limits,
@@ -146,8 +175,9 @@ impl Envoys {
             changed,
             runtime: Handle::current(),
             started: Instant::now(),
+            incarnation,
             own: Weak::clone(own),
-        })
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -17,6 +17,7 @@ pub(super) enum Out {
     Task(ExperimentId, TaskKey),
     Cancel(ExperimentId, TaskKey),
     Acknowledged(ExperimentId, TaskKey),
+    Heard(ExperimentId),
     Close(ExperimentId, String),
     End(ExperimentId),
     Lists,
@@ -28,6 +29,7 @@ impl Out {
             Out::Task(id, _)
             | Out::Cancel(id, _)
             | Out::Acknowledged(id, _)
+            | Out::Heard(id)
             | Out::Close(id, _)
             | Out::End(id) => Some(id),
             Out::Lists => None,
@@ -74,6 +76,11 @@ impl Outbox {
 
     pub(super) fn acknowledged(&mut self, id: ExperimentId, task: TaskKey) {
         self.push(Out::Acknowledged(id, task));
+    }
+
+    /// Events of the experiment came: how far is looked up when it is said.
+    pub(super) fn heard(&mut self, id: ExperimentId) {
+        self.push(Out::Heard(id));
     }
 
     pub(super) fn close(&mut self, id: ExperimentId, join: &str) {

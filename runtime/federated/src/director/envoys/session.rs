@@ -7,13 +7,13 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use veilflow_engine::EventKind;
-use veilflow_engine::remote::TaskKey;
+use veilflow_engine::remote::{SiteEvents, TaskKey};
 use veilflow_spec::{Cause, Name, Origin, Placement, Signal};
 
 use super::super::log::Line;
 use super::outbox::Out;
 use super::tasks::Taken;
-use super::{Envoys, Presence, State, newer, now_ms};
+use super::{Envoys, Heard, Presence, State, newer, now_ms};
 use crate::experiment::ExperimentId;
 use crate::wire::messages::{Content, FromEnvoy, Lists, OfferedFlow, PROTOCOL, ToEnvoy};
 use crate::wire::{Outgoing, Refusal, WireError};
@@ -111,7 +111,8 @@ impl Envoys {
         drop(state);
         (self.log)(Line::Online { envoy: name.clone(), flows: offered });
         self.changed.notify_one();
-        let welcome = Some(ToEnvoy::Welcome { protocol: PROTOCOL, lists: newer, experiments });
+        let (protocol, incarnation) = (PROTOCOL, self.incarnation);
+        let welcome = Some(ToEnvoy::Welcome { protocol, incarnation, lists: newer, experiments });
         let why = "the connection ended".to_owned();
         Ok(Session { envoys: Arc::clone(self), name, number, end, wake, welcome, why })
     }
@@ -151,10 +152,7 @@ impl Session {
             let reply = match message {
                 FromEnvoy::Hello { .. } => return Err(Refusal::Invalid("a second hello".to_owned())),
                 FromEnvoy::Done { experiment, task, outcome } => self.done(experiment, task, outcome),
-                FromEnvoy::Events { experiment, events } => {
-                    self.events(experiment, events);
-                    None
-                }
+                FromEnvoy::Events { experiment, first, events } => self.events(experiment, first, events),
                 FromEnvoy::Leaving => {
                     self.leaving();
                     None
@@ -213,22 +211,39 @@ impl Session {
         }
     }
 
-    /// Takes what happened at the site: what a site can tell of its own steps, and nothing of others.
-    fn events(&self, experiment: ExperimentId, events: Vec<EventKind>) {
-        let sink = {
-            let state = self.envoys.lock();
-            let live = state.live.get(&experiment);
-            live.filter(|live| live.terms.participants.contains(&self.name)).map(|live| live.events.clone())
+    /// Takes what happened at the site: what a site can tell of its own steps, and nothing of others. Each event counts
+    /// once, however often it is told.
+    fn events(&self, experiment: ExperimentId, first: u64, mut events: Vec<EventKind>) -> Option<ToEnvoy> {
+        let Some((sink, known)) = self.hear(experiment, first, events.len()) else {
+            // The run may have ended while they were on their way: they need not be kept.
+            return Some(ToEnvoy::End { experiment });
         };
-        let Some(sink) = sink else {
-            // The run may have ended while they were on their way.
-            return;
-        };
+        events.drain(..known);
         let (own, others): (Vec<_>, Vec<_>) = events.into_iter().partition(|kind| is_own(kind, &self.name));
         if !others.is_empty() {
             self.envoys.ignored(&self.name, experiment, "events that are not of its own steps");
         }
         own.into_iter().for_each(|kind| sink.emit(kind));
+        if let Some(envoy) = self.envoys.lock().envoys.get_mut(&self.name) {
+            envoy.outbox.heard(experiment);
+        }
+        None
+    }
+
+    /// Notes that so many events came, the first of this number, and says where they go and how many of them came before.
+    /// None where the experiment does not run here with this envoy.
+    fn hear(&self, experiment: ExperimentId, first: u64, count: usize) -> Option<(SiteEvents, usize)> {
+        let mut state = self.envoys.lock();
+        let State { envoys, live, .. } = &mut *state;
+        let process = envoys.get(&self.name)?.incarnation;
+        let live = live.get_mut(&experiment).filter(|live| live.terms.participants.contains(&self.name))?;
+        let heard = live.heard.entry(self.name.clone()).or_default();
+        if heard.process != process {
+            *heard = Heard { process, next: 0 };
+        }
+        let known = usize::try_from(heard.next.saturating_sub(first)).unwrap_or(usize::MAX).min(count);
+        heard.next = heard.next.max(first.saturating_add(count as u64));
+        Some((live.events.clone(), known))
     }
 
     fn leaving(&self) {
@@ -247,7 +262,7 @@ impl Session {
     /// The next message that is worth sending.
     fn next(&self) -> Option<ToEnvoy> {
         let mut state = self.envoys.lock();
-        let State { envoys, lists, .. } = &mut *state;
+        let State { envoys, live, lists, .. } = &mut *state;
         let envoy = envoys.get_mut(&self.name).filter(|envoy| envoy.in_session(self.number))?;
         let leaving = envoy.absent_since().is_some();
         loop {
@@ -260,6 +275,13 @@ impl Session {
                 },
                 Out::Cancel(experiment, task) => ToEnvoy::Cancel { experiment, task },
                 Out::Acknowledged(experiment, task) => ToEnvoy::Acknowledged { experiment, task },
+                Out::Heard(experiment) => {
+                    let heard = live.get(&experiment).and_then(|live| live.heard.get(&self.name));
+                    match heard.filter(|heard| heard.process == envoy.incarnation) {
+                        Some(heard) => ToEnvoy::Heard { experiment, next: heard.next },
+                        None => continue,
+                    }
+                }
                 Out::Close(experiment, join) => ToEnvoy::Close { experiment, join },
                 Out::End(experiment) => ToEnvoy::End { experiment },
                 Out::Lists => match newer(lists, &mut envoy.lists) {

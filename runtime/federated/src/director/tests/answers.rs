@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use veilflow_engine::EventKind;
 use veilflow_engine::remote::TaskKey;
-use veilflow_spec::{Cause, Name, Origin, Placement, Signal, to_cbor};
+use veilflow_spec::{Cause, Name, Placement, to_cbor};
 
 use super::support::{FakeEnvoy, Given, World, content, rounds_of, soon, terms};
 use crate::experiment::{ExperimentId, State};
@@ -105,37 +105,81 @@ async fn a_site_tells_of_its_own_steps_and_of_nothing_else() {
     let mut a = FakeEnvoy::new(&world, "a", 1).await;
     let id = world.submit(rounds_of(terms("sums", &["a"]), 1)).await.unwrap().id;
     let given = a.task().await;
-    let note = |who: &str, placement, text: &str| EventKind::Signal {
-        origin: Origin {
-            participant: who.into(),
-            placement,
-            step: "double".into(),
-            path: given.task.path.clone(),
-            loops: given.task.loops.clone(),
-        },
-        signal: Signal::Note(text.to_owned()),
-    };
+    let note = |who: &str, placement, text: &str| given.note(who, placement, text);
     let events = vec![
         note("b", Placement::Collaborator, "of another"),
         note("a", Placement::Aggregator, "of the aggregator"),
         EventKind::RunFinished,
         note("a", Placement::Collaborator, "its own"),
     ];
-    a.say(FromEnvoy::Events { experiment: id, events }).await;
+    a.say(FromEnvoy::Events { experiment: id, first: 0, events }).await;
+    assert_eq!(a.next().await, ToEnvoy::Heard { experiment: id, next: 4 });
     a.say(given.doubled()).await;
-    let mut told = world.follow(id, 0, 64);
-    let (mut notes, mut ends) = (Vec::new(), 0);
-    while let Some(message) = soon("all of it", told.recv()).await {
-        if let Told::Event(event) = message {
-            match event.kind {
-                EventKind::Signal { signal: Signal::Note(text), .. } => notes.push(text),
-                EventKind::RunFinished => ends += 1,
-                _ => {}
-            }
-        }
-    }
-    assert_eq!((notes.as_slice(), ends), (&["its own".to_owned()][..], 1));
+    assert_eq!(world.notes(id).await, (vec!["its own".to_owned()], 1));
     assert_eq!(world.ignored(), ["events that are not of its own steps"]);
+    while a.next().await != (ToEnvoy::End { experiment: id }) {}
+    // What is told when it is over need not be kept either.
+    a.say(FromEnvoy::Events { experiment: id, first: 4, events: vec![EventKind::RunFinished] }).await;
+    assert_eq!(a.next().await, ToEnvoy::End { experiment: id });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_told_again_counts_once() {
+    let world = World::new().await;
+    let mut a = FakeEnvoy::new(&world, "a", 1).await;
+    let id = world.submit(rounds_of(terms("sums", &["a"]), 1)).await.unwrap().id;
+    let given = a.task().await;
+    let events = |first: u64, texts: &[&str]| {
+        let events =
+            texts.iter().map(|text| given.note("a", Placement::Collaborator, text)).collect::<Vec<_>>();
+        FromEnvoy::Events { experiment: id, first, events }
+    };
+    let heard = |next| ToEnvoy::Heard { experiment: id, next };
+    a.say(events(0, &["one", "two"])).await;
+    assert_eq!(a.next().await, heard(2));
+    a.say(events(0, &["one"])).await;
+    assert_eq!(a.next().await, heard(2));
+    a.cut().await;
+
+    let mut a = FakeEnvoy::new(&world, "a", 1).await;
+    assert_eq!(a.task().await, given);
+    // The last of what was lost with the connection, and one that is new.
+    a.say(events(1, &["two", "three"])).await;
+    assert_eq!(a.next().await, heard(3));
+    // Some that had no room at the site are missing.
+    a.say(events(9, &["ten"])).await;
+    assert_eq!(a.next().await, heard(10));
+    a.say(given.doubled()).await;
+    let notes = ["one", "two", "three", "ten"].map(str::to_owned).to_vec();
+    assert_eq!(world.notes(id).await, (notes, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_of_an_envoy_counts_its_events_anew() {
+    let world = World::new().await;
+    let mut a = FakeEnvoy::new(&world, "a", 1).await;
+    let mut b = FakeEnvoy::new(&world, "b", 1).await;
+    let mut terms = terms("sums", &["a", "b"]);
+    terms.options.push("--any".to_owned());
+    let id = world.submit(rounds_of(terms, 2)).await.unwrap().id;
+    let (of_a, of_b) = (a.task().await, b.task().await);
+    let one = |given: &Given, text: &str| {
+        let events = vec![given.note("a", Placement::Collaborator, text)];
+        FromEnvoy::Events { experiment: id, first: 0, events }
+    };
+    a.say(one(&of_a, "before")).await;
+    assert_eq!(a.next().await, ToEnvoy::Heard { experiment: id, next: 1 });
+    a.cut().await;
+    let mut a = FakeEnvoy::new(&world, "a", 2).await;
+    b.say(of_b.doubled()).await;
+    let of_a = a.task().await;
+    a.say(one(&of_a, "after")).await;
+    assert_eq!(a.next().await, ToEnvoy::Heard { experiment: id, next: 1 });
+    a.say(of_a.doubled()).await;
+    b.acknowledged(&of_b).await;
+    let of_b = b.task().await;
+    b.say(of_b.doubled()).await;
+    assert_eq!(world.notes(id).await.0, ["before", "after"]);
 }
 
 async fn outcome(world: &World, id: ExperimentId) -> crate::experiment::Outcome {

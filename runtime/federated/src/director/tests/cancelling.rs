@@ -57,7 +57,7 @@ async fn what_is_over_or_of_another_is_not_cancelled() {
     a.say(given.doubled()).await;
     assert_eq!(world.report(id).await, [2.0]);
     let refusal = world.core.cancel(&client("ann"), id).await.unwrap_err();
-    assert_eq!(refusal.to_string(), format!("not now: experiment {id} is finished already"));
+    assert_eq!(refusal.to_string(), format!("experiment {id} is finished already"));
     let unknown = crate::experiment::ExperimentId::generate().unwrap();
     assert_eq!(world.core.cancel(&admin(), unknown).await.unwrap_err().code(), "unknown");
     assert!(world.core.experiment(&client("bob"), id).is_err(), "nor looked into");

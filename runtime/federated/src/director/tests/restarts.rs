@@ -1,10 +1,11 @@
 //! Directors that end in the middle, and those that go on.
 
 use veilflow_engine::EventKind;
+use veilflow_spec::Placement;
 
 use super::support::{FakeEnvoy, World, soon};
 use crate::experiment::State;
-use crate::wire::messages::{ToEnvoy, Told};
+use crate::wire::messages::{FromEnvoy, ToEnvoy, Told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_goes_on_from_its_last_step_and_nobody_works_twice() {
@@ -49,6 +50,24 @@ async fn a_run_goes_on_from_its_last_step_and_nobody_works_twice() {
     let EventKind::Resumed { from } = events[0].kind else { panic!("{:?}", events[0]) };
     assert!(from < told_before && events[0].sequence == from);
     assert_eq!(events.last().unwrap().kind, EventKind::RunFinished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_site_tells_before_the_run_goes_on_is_told() {
+    let world = World::new().await;
+    let mut a = FakeEnvoy::new(&world, "a", 1).await;
+    let id = world.begin(&["a"], 1).await;
+    let given = a.task().await;
+    let world = world.restart().await;
+    let mut a = FakeEnvoy::new(&world, "a", 1).await;
+    // Its number is behind those that the director before has heard.
+    let events = vec![given.note("a", Placement::Collaborator, "while nobody was there")];
+    a.say(FromEnvoy::Events { experiment: id, first: 3, events }).await;
+    // Its task comes again too, before or behind that.
+    let both = [a.next().await, a.next().await];
+    assert!(both.contains(&ToEnvoy::Heard { experiment: id, next: 4 }), "{both:?}");
+    a.say(given.doubled()).await;
+    assert_eq!(world.notes(id).await, (vec!["while nobody was there".to_owned()], 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

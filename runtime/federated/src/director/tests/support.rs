@@ -10,9 +10,10 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use veilflow_engine::EventKind;
 use veilflow_engine::remote::{HostedRun, SiteSettings, SiteTasks, TaskKey, hosted};
 use veilflow_spec::prelude::*;
-use veilflow_spec::{Cause, Device, FlowDescription, Name, from_cbor, to_cbor};
+use veilflow_spec::{Cause, Device, FlowDescription, Name, Origin, Placement, Signal, from_cbor, to_cbor};
 
 use super::super::core::{Core, Parts};
 use super::super::envoys::{EnvoyLimits, Envoys};
@@ -143,7 +144,7 @@ impl World {
         let wake = Arc::new(Notify::new());
         let chunks = Chunks::new(Budget::default());
         let limits = EnvoyLimits { grace, envoys: 1000 };
-        let envoys = Envoys::new(chunks.clone(), limits, Arc::clone(&wake), Arc::clone(&log));
+        let envoys = Envoys::new(chunks.clone(), limits, Arc::clone(&wake), Arc::clone(&log)).unwrap();
         // Whoever let go of the director before last may still be putting it away, its lock among the rest.
         let state = soon("the lock of the directory", async {
             loop {
@@ -241,6 +242,22 @@ impl World {
         from_cbor(&experiment.journal.report().unwrap().unwrap()).unwrap()
     }
 
+    /// The notes of an experiment that ends, and how often it ended.
+    pub(super) async fn notes(&self, id: ExperimentId) -> (Vec<String>, usize) {
+        let mut told = self.follow(id, 0, 64);
+        let (mut notes, mut ends) = (Vec::new(), 0);
+        while let Some(message) = soon("all of it", told.recv()).await {
+            if let Told::Event(event) = message {
+                match event.kind {
+                    EventKind::Signal { signal: Signal::Note(text), .. } => notes.push(text),
+                    EventKind::RunFinished => ends += 1,
+                    _ => {}
+                }
+            }
+        }
+        (notes, ends)
+    }
+
     pub(super) fn ignored(&self) -> Vec<&'static str> {
         let lines = self.lines.lock().unwrap();
         let why = |line: &Line| match line {
@@ -303,6 +320,13 @@ pub(super) struct Given {
 impl Given {
     pub(super) fn done(&self, outcome: Result<Content, Cause>) -> FromEnvoy {
         FromEnvoy::Done { experiment: self.experiment, task: self.task.clone(), outcome }
+    }
+
+    /// A note of a step of this task.
+    pub(super) fn note(&self, who: &str, placement: Placement, text: &str) -> EventKind {
+        let (path, loops) = (self.task.path.clone(), self.task.loops.clone());
+        let origin = Origin { participant: who.into(), placement, step: "double".into(), path, loops };
+        EventKind::Signal { origin, signal: Signal::Note(text.to_owned()) }
     }
 
     /// Twice the message: what the site's step returns.

@@ -56,7 +56,8 @@ async fn each_connection_begins_with_the_same_incarnation() {
 async fn what_does_not_begin_with_a_welcome_of_this_version_is_no_director() {
     let mut stage = Stage::new();
     let (director, _) = stage.dialled().await;
-    director.say(ToEnvoy::Welcome { protocol: 99, lists: Lists::default(), experiments: Vec::new() }).await;
+    let (protocol, incarnation, lists) = (99, [1; 16], Lists::default());
+    director.say(ToEnvoy::Welcome { protocol, incarnation, lists, experiments: Vec::new() }).await;
     let (reason, _) = stage.noticed(detached).await;
     assert!(reason.contains("99") && reason.contains(&PROTOCOL.to_string()), "{reason}");
     let (director, _) = stage.dialled().await;
@@ -107,16 +108,51 @@ async fn what_may_cross_crosses_before_the_answer_and_the_site_logs_all() {
     let settings = Arc::clone(&running.settings);
     settings.observer.event(&happened("stays"));
     settings.crossing.event(&happened("crosses"));
-    let FromEnvoy::Events { experiment, events } = director.heard().await else { panic!() };
-    assert_eq!((experiment, events), (sent.id, vec![happened("crosses").kind]));
+    assert_eq!(director.events().await, (sent.id, 0, vec![happened("crosses").kind]));
     settings.crossing.event(&happened("last"));
     running.end(Ok(b"one"));
-    let FromEnvoy::Events { events, .. } = director.heard().await else { panic!() };
-    assert_eq!(events, [happened("last").kind]);
+    assert_eq!(director.events().await, (sent.id, 1, vec![happened("last").kind]));
     director.answered().await;
     let logged = stage.noticed(|notice| match notice {
         Notice::Event { experiment, event } => Some((experiment, event)),
         _ => None,
     });
     assert_eq!(logged.await, (sent.id, happened("stays")));
+}
+
+#[tokio::test]
+async fn events_that_a_lost_connection_had_in_hand_are_told_again_before_the_answer() {
+    let mut stage = Stage::new();
+    let mut director = stage.attached(&[]).await;
+    let sent = Sent::new();
+    director.say(sent.task("1")).await;
+    let running = stage.performing().await;
+    let crossing = Arc::clone(&running.settings.crossing);
+    let happened = |text: &str| event(EventKind::RunFailed { error: text.to_owned() });
+    crossing.event(&happened("one"));
+    assert_eq!(director.events().await.1, 0);
+    crossing.event(&happened("two"));
+    assert_eq!(director.events().await.1, 1);
+    director.say(ToEnvoy::Heard { experiment: sent.id, next: 1 }).await;
+    // Read when what follows it is answered.
+    director.say(sent.task("another")).await;
+    assert!(director.done().await.1.is_err(), "one task at a time");
+    drop(director);
+    stage.noticed(detached).await;
+    crossing.event(&happened("three"));
+    running.end(Ok(b"one"));
+    let mut director = stage.attached(&[sent.id]).await;
+    let again = vec![happened("two").kind, happened("three").kind];
+    assert_eq!(director.events().await, (sent.id, 1, again));
+    director.answered().await;
+
+    // An experiment that the director does not know any more has nothing to tell.
+    drop(director);
+    stage.noticed(detached).await;
+    let mut director = stage.attached(&[]).await;
+    director.say(Sent::new().task("2")).await;
+    let running = stage.performing().await;
+    running.settings.crossing.event(&happened("of the next one"));
+    assert_eq!(director.events().await.2, [happened("of the next one").kind]);
+    running.end(Ok(b"two"));
 }

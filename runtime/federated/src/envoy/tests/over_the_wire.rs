@@ -13,7 +13,7 @@ use veilflow_engine::remote::Parcel;
 use super::stage::{Sent, soon};
 use super::toy::Toy;
 use crate::Registry;
-use crate::envoy::{Envoy, EnvoyConfig, Notice};
+use crate::envoy::{Additions, Envoy, EnvoyConfig, Notice};
 use crate::experiment::Summary;
 use crate::pki::{Authority, Identity, Throwaway, Validity, throwaway};
 use crate::tls;
@@ -163,7 +163,8 @@ async fn an_envoy_leaves_a_revoked_director_and_says_why() {
     let envoy = world.envoy(Toy::new().0).await;
     let mut stream = soon(world.streams.recv()).await;
     let FromEnvoy::Hello { lists, .. } = next(&mut stream).await else { panic!("no hello") };
-    let welcome = ToEnvoy::Welcome { protocol: PROTOCOL, lists: Lists::default(), experiments: Vec::new() };
+    let (protocol, incarnation, none) = (PROTOCOL, [1; 16], Lists::default());
+    let welcome = ToEnvoy::Welcome { protocol, incarnation, lists: none, experiments: Vec::new() };
     stream.outgoing.send(welcome).await.unwrap();
     let mut authority = Authority::open(&world.made.authority, None).unwrap();
     let mut revoke = |name: &str| {
@@ -210,7 +211,8 @@ async fn large_messages_and_answers_and_a_roster_cross_over_mutual_tls() {
     let day = Validity(Duration::from_secs(24 * 3600));
     let newer = authority.sign_roster(day, SystemTime::now()).unwrap().to_bytes().to_vec();
     let lists = Lists { roster: Some(ByteBuf::from(newer)), revocations: None };
-    let welcome = ToEnvoy::Welcome { protocol: PROTOCOL, lists, experiments: Vec::new() };
+    let (protocol, incarnation) = (PROTOCOL, [1; 16]);
+    let welcome = ToEnvoy::Welcome { protocol, incarnation, lists, experiments: Vec::new() };
     stream.outgoing.send(welcome).await.unwrap();
     let pinned = world.noticed(|notice| match notice {
         Notice::RosterPinned { version, .. } => Some(version),
@@ -239,6 +241,28 @@ async fn large_messages_and_answers_and_a_roster_cross_over_mutual_tls() {
     assert_eq!(stream.incoming.next().await.unwrap(), None);
     drop(stream);
     envoy.wait().await;
+}
+
+#[tokio::test]
+async fn an_envoy_says_at_its_start_whose_keys_it_does_not_trust_yet() {
+    let folder = TempDir::new().unwrap();
+    let made = throwaway(&folder.path().join("pki"), &["Bengaluru".into(), "Portland".into()]).unwrap();
+    let (flow, _performing, _happened) = Toy::new();
+    let registry = Registry::new().with(Arc::new(flow));
+    let mut config = config(&folder, &made, "https://localhost:1", "Bengaluru");
+    config.additions = Additions::Approve;
+    let (tell, mut notices) = mpsc::unbounded_channel();
+    let log = Arc::new(move |notice: &Notice| drop(tell.send(notice.clone())));
+    let _envoy = Envoy::start(config, registry, log).await.unwrap();
+    let waiting = soon(async {
+        while let Some(notice) = notices.recv().await {
+            if let Notice::RosterPinned { waiting, .. } = notice {
+                return Some(waiting);
+            }
+        }
+        None
+    });
+    assert_eq!(waiting.await, ["Portland"]);
 }
 
 #[tokio::test]

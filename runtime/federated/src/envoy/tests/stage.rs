@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use veilflow_engine::EventKind;
 use veilflow_engine::remote::TaskKey;
 use veilflow_secagg::MemoryJournal;
 use veilflow_spec::{Cause, Fingerprint, Name};
@@ -233,12 +234,16 @@ impl DirectorEnd {
     }
 
     pub(super) async fn welcome(&self, known: &[ExperimentId]) {
-        self.say(ToEnvoy::Welcome {
-            protocol: PROTOCOL,
-            lists: Lists::default(),
-            experiments: known.to_vec(),
-        })
-        .await;
+        let (protocol, incarnation, lists) = (PROTOCOL, [1; 16], Lists::default());
+        self.say(ToEnvoy::Welcome { protocol, incarnation, lists, experiments: known.to_vec() }).await;
+    }
+
+    /// The events that the envoy tells next, and the number of the first.
+    pub(super) async fn events(&mut self) -> (ExperimentId, u64, Vec<EventKind>) {
+        match self.heard().await {
+            FromEnvoy::Events { experiment, first, events } => (experiment, first, events),
+            other => panic!("no events: {other:?}"),
+        }
     }
 
     /// What the envoy says next, but for signs of life.

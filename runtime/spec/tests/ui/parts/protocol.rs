@@ -5,6 +5,11 @@ struct Hiding;
 #[allow(dead_code)]
 struct Role;
 
+#[allow(dead_code)]
+fn anything<T>() -> T {
+    unimplemented!()
+}
+
 impl veilflow::HiddenRole for Role {
     fn close(&mut self) {}
 }
@@ -36,8 +41,8 @@ impl<T: SecureSum> veilflow::SecureProtocol<T> for Hiding {
     fn setup(
         &self,
         _: veilflow::AtAggregator<Role, Role, veilflow::Opening, veilflow::Opening>,
-    ) -> veilflow::AtCollaborators<Role, Role, veilflow::Opening, ()> {
-        unimplemented!()
+    ) -> veilflow::AtCollaborators<Role, Role, veilflow::Opening, (), impl veilflow::Sends> {
+        anything::<veilflow::AtCollaborators<Role, Role, veilflow::Opening, ()>>()
     }
 
     fn bind(_: &mut Role, _: veilflow::MessageDigest) {}

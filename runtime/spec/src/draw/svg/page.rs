@@ -1,20 +1,17 @@
-//! A flow as a picture of two lanes: the aggregator on the left, the collaborators on the right, time
-//! downwards.
-//!
-//! Loops and branches are frames around the rows they hold, as in a sequence diagram; a thick arrow crosses
-//! between the lanes. The picture needs nothing from outside and carries the text drawing as its description.
+//! Where each step, arrow and frame stands.
 
 use std::fmt::Write as _;
 
-use super::{confidentiality, label, output, parameters, policies, printable, sent, text, verdict};
-use crate::description::{BlockDescription, FlowDescription, StepDescription};
+use super::super::{label, output, parameters, policies, printable, sent, verdict};
+use super::widths::Widths;
+use crate::description::{BlockDescription, StepDescription};
 use crate::schema::Schema;
 
 /// Lengths are in pixels.
-const MARGIN: usize = 24;
+pub(super) const MARGIN: usize = 24;
 /// From the top to the first row.
 const HEAD: usize = 132;
-const BOX_HEIGHT: usize = 36;
+pub(super) const BOX_HEIGHT: usize = 36;
 /// Between two elements with a labelled arrow from one to the other.
 const ARROW: usize = 42;
 /// Between the rows of two lanes, where an arrow crosses.
@@ -27,174 +24,23 @@ const INSET_RIGHT: usize = 12;
 const BETWEEN_FRAMES: usize = 8;
 /// The height of a frame's tab.
 const TAB: usize = 20;
-/// The widest letter of a step's name, and of a message's.
-const NAME_LETTER: usize = 9;
-const TYPE_LETTER: usize = 8;
-/// A longer label is cut; its whole text shows as a tooltip.
-const LABEL_LETTERS: usize = 40;
 
-const STYLE: &str = "\
-    text{font:13px ui-sans-serif,system-ui,'Segoe UI',Helvetica,Arial,sans-serif;fill:#0f172a}\
-    .title{font-size:20px;font-weight:700}\
-    .meaning{font-size:12px;fill:#475569}\
-    .lane{font-weight:600;font-size:14px;text-anchor:middle}\
-    .name{font-weight:600;font-size:14px;text-anchor:middle}\
-    .type,.sent,.policy{font:12px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;\
-    paint-order:stroke;stroke:#fff;stroke-width:5px;stroke-linejoin:round}\
-    .type{fill:#334155}\
-    .sent{fill:#9a3412;font-weight:700;text-anchor:middle}\
-    .policy{fill:#9a3412;font-size:11px;text-anchor:middle}\
-    .tab{font-size:12px;font-weight:600;fill:#fff}\
-    .aggregator{fill:#dbeafe;stroke:#1d4ed8;stroke-width:1.5}\
-    .collaborator{fill:#dcfce7;stroke:#15803d;stroke-width:1.5}\
-    .terminal{fill:#f1f5f9;stroke:#64748b;stroke-width:1.5}\
-    .task{fill:#f0fdf4;stroke:#86efac}\
-    .frame{fill:#64748b;fill-opacity:.05;stroke:#64748b;stroke-width:1.2}\
-    .mark{fill:#64748b}\
-    .local{fill:none;stroke:#475569;stroke-width:1.5}\
-    .crossing{fill:none;stroke:#c2410c;stroke-width:2.5}\
-    .waits{stroke:#94a3b8;stroke-width:1.5;stroke-dasharray:2 5}\
-    .border{stroke:#cbd5e1;stroke-width:1.5;stroke-dasharray:7 5}\
-    .arm{stroke:#64748b;stroke-width:1.2;stroke-dasharray:5 4}";
-
-/// Only where there is a secure join.
-const SECURE_STYLE: &str =
-    ".parameter{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#6b21a8}";
-
-pub(super) fn draw(flow: &FlowDescription) -> String {
-    let (word, meaning) = confidentiality(flow);
-    let mut widths = Widths::default();
-    widths.blocks(&flow.blocks, 0);
-    let heading = format!("{}, version {}", printable(&flow.name), flow.version);
-    let params = format!("parameters: {}", label(Some(&flow.params)));
-    let report = format!("report: {}", label(Some(&flow.report)));
-    widths.name(&params);
-    widths.name(&report);
-    let mut page = Page::new(&widths, heading.chars().count().max(meaning.chars().count() * 3 / 5));
-
-    page.terminal(&params, None);
-    page.blocks(&flow.blocks, 0, Some(&flow.params));
-    page.terminal(&report, Some(&flow.report));
-    let (width, height) = (page.width, page.y + MARGIN);
-
-    let (left, right, border) = (page.spine, page.lane, page.border);
-    let half = page.half;
-    let secure = if page.front.contains("class=\"parameter\"") { SECURE_STYLE } else { "" };
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\">\n\
-         <title>Flow {}</title>\n<desc>{}</desc>\n<style>{STYLE}{secure}</style>\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n",
-        escape(&heading),
-        escape(&text::draw(flow)),
-    );
-    let mut line = |part: String| {
-        svg.push_str(&part);
-        svg.push('\n');
-    };
-    line(format!("<text class=\"title\" x=\"{MARGIN}\" y=\"40\">{}</text>", escape(&heading)));
-    line(format!(
-        "<text class=\"meaning\" x=\"{MARGIN}\" y=\"61\"><tspan font-weight=\"700\">{word}</tspan>: {meaning}</text>"
-    ));
-    for (x, class, name) in [(left, "aggregator", "aggregator"), (right, "collaborator", "each collaborator")]
-    {
-        let (from, wide) = (x - half, 2 * half);
-        line(format!(
-            "<rect class=\"{class}\" x=\"{from}\" y=\"78\" width=\"{wide}\" height=\"30\" rx=\"15\"/>"
-        ));
-        line(format!("<text class=\"lane\" x=\"{x}\" y=\"98\">{name}</text>"));
-    }
-    let bottom = height - MARGIN;
-    line(format!("<line class=\"border\" x1=\"{border}\" y1=\"78\" x2=\"{border}\" y2=\"{bottom}\"/>"));
-    svg.push_str(&page.back);
-    svg.push_str(&page.front);
-    svg.push_str("</svg>\n");
-    svg
-}
-
-/// How much room names and labels need.
-#[derive(Default)]
-struct Widths {
-    depth: usize,
-    name: usize,
-    /// On an arrow that crosses.
-    crossing: usize,
-    /// On an arrow back to the start of a loop, left of the aggregator's lane.
-    back: usize,
-    /// Right of an arrow in the aggregator's lane.
-    aggregator: usize,
-    /// Right of an arrow in the collaborators' lane.
-    collaborator: usize,
-}
-
-impl Widths {
-    fn name(&mut self, name: &str) {
-        self.name = self.name.max(name.chars().count().min(LABEL_LETTERS) * NAME_LETTER);
-    }
-
-    fn blocks(&mut self, blocks: &[BlockDescription], depth: usize) {
-        self.depth = self.depth.max(depth);
-        let step = |step: &StepDescription, of: &mut usize| {
-            *of = (*of).max(letters(&label(Some(&step.input))));
-        };
-        for block in blocks {
-            match block {
-                BlockDescription::Step(one) => {
-                    self.name(&one.name);
-                    step(one, &mut self.aggregator);
-                }
-                BlockDescription::Fan { part, task, quorum, deadline, join, .. } => {
-                    task.iter().chain([join]).for_each(|step| self.name(&step.name));
-                    task.iter().for_each(|each| step(each, &mut self.collaborator));
-                    let ends = [sent(*part, task), label(task.last().map(|step| &step.output))];
-                    let labels = ends.into_iter().chain(policies(*part, *quorum, *deadline));
-                    self.crossing = labels.map(|text| letters(&text)).fold(self.crossing, usize::max);
-                }
-                BlockDescription::Secure { parameters: given, blocks, join, .. } => {
-                    self.blocks(blocks, depth + 1);
-                    self.name(&join.name);
-                    let longest =
-                        given.iter().map(|each| letters(&parameters(std::slice::from_ref(each)))).max();
-                    self.aggregator = self.aggregator.max(longest.unwrap_or(0));
-                    step(join, &mut self.aggregator);
-                }
-                BlockDescription::Repeat { body, .. } => {
-                    self.blocks(body, depth + 1);
-                    let again = label(verdict(body).map(|(again, _)| again));
-                    self.back = self.back.max(letters(&format!("Again {again}")));
-                }
-                BlockDescription::Branch { yes, no, .. } => {
-                    self.blocks(yes, depth + 1);
-                    self.blocks(no, depth + 1);
-                }
-            }
-            // A decision in front of it, such as `Done `.
-            let given = letters(&label(output(block))) + 6 * TYPE_LETTER;
-            self.aggregator = self.aggregator.max(given);
-        }
-    }
-}
-
-/// The width of a message's label.
-fn letters(label: &str) -> usize {
-    label.chars().count().min(LABEL_LETTERS) * TYPE_LETTER
-}
-
-struct Page {
+/// A picture that is being drawn from the top down.
+pub(super) struct Page {
     /// Frames and groups, behind everything else.
-    back: String,
-    front: String,
-    width: usize,
+    pub(super) back: String,
+    pub(super) front: String,
+    pub(super) width: usize,
     /// Half the width of a box.
-    half: usize,
+    pub(super) half: usize,
     /// The middle of the aggregator's lane.
-    spine: usize,
+    pub(super) spine: usize,
     /// The middle of the collaborators' lane.
-    lane: usize,
+    pub(super) lane: usize,
     /// Between the lanes.
-    border: usize,
+    pub(super) border: usize,
     /// Below all that is drawn.
-    y: usize,
+    pub(super) y: usize,
     /// Where the line from the aggregator's last step ends so far.
     exit: usize,
     /// What that step decided, while no arrow has said it.
@@ -202,7 +48,7 @@ struct Page {
 }
 
 impl Page {
-    fn new(widths: &Widths, heading: usize) -> Self {
+    pub(super) fn new(widths: &Widths, heading: usize) -> Self {
         let half = (widths.name / 2 + 16).max(80);
         let left = MARGIN + widths.depth * INSET;
         let spine = left + (half + 16).max(widths.back + 28);
@@ -226,7 +72,7 @@ impl Page {
     }
 
     /// The parameters or the report.
-    fn terminal(&mut self, what: &str, message: Option<&Schema>) {
+    pub(super) fn terminal(&mut self, what: &str, message: Option<&Schema>) {
         if let Some(message) = message {
             self.descend(self.exit + ARROW, Some(message), true);
         }
@@ -235,7 +81,12 @@ impl Page {
         self.exit = self.y;
     }
 
-    fn blocks<'a>(&mut self, blocks: &'a [BlockDescription], depth: usize, mut before: Option<&'a Schema>) {
+    pub(super) fn blocks<'a>(
+        &mut self,
+        blocks: &'a [BlockDescription],
+        depth: usize,
+        mut before: Option<&'a Schema>,
+    ) {
         for block in blocks {
             match block {
                 BlockDescription::Step(step) => {
@@ -457,78 +308,4 @@ impl Page {
         );
         self.y += BETWEEN_FRAMES;
     }
-
-    fn rect(&mut self, class: &str, (x, y): (usize, usize), radius: usize) {
-        let wide = 2 * self.half;
-        let _ = writeln!(
-            self.front,
-            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{wide}\" height=\"{BOX_HEIGHT}\" rx=\"{radius}\"/>"
-        );
-    }
-
-    fn boxed(&mut self, class: &str, middle: usize, y: usize, name: &str, radius: usize) {
-        self.rect(class, (middle - self.half, y), radius);
-        self.words("name", middle, y + BOX_HEIGHT / 2 + 5, &printable(name));
-    }
-
-    fn diamond(&mut self, y: usize) {
-        let (x, top) = (self.spine, y - 7);
-        let _ = writeln!(self.front, "<path class=\"mark\" d=\"M{x} {top}l7 7l-7 7l-7 -7z\"/>");
-    }
-
-    fn words(&mut self, class: &str, x: usize, y: usize, text: &str) {
-        let _ = match text.chars().count() > LABEL_LETTERS {
-            false => {
-                writeln!(self.front, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", escape(text))
-            }
-            true => {
-                let short: String = text.chars().take(LABEL_LETTERS - 1).chain(['…']).collect();
-                let (short, text) = (escape(&short), escape(text));
-                writeln!(
-                    self.front,
-                    "<text class=\"{class}\" x=\"{x}\" y=\"{y}\"><title>{text}</title>{short}</text>"
-                )
-            }
-        };
-    }
-
-    /// A line through `points` with an arrow at its end.
-    fn path(&mut self, class: &str, points: &[(usize, usize)]) {
-        let [.., (from_x, from_y), (x, y)] = *points else { return };
-        let line: Vec<_> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
-        let head = match (from_x.cmp(&x), from_y.cmp(&y)) {
-            (std::cmp::Ordering::Less, _) => "-9 -5v10z",
-            (std::cmp::Ordering::Greater, _) => "9 -5v10z",
-            _ => "-5 -9h10z",
-        };
-        let colour = if class == "crossing" { "#c2410c" } else { "#475569" };
-        // The head is a little in front of the line, whose own end would make it blunt.
-        let tip = match (from_x.cmp(&x), from_y.cmp(&y)) {
-            (std::cmp::Ordering::Less, _) => (x + 3, y),
-            (std::cmp::Ordering::Greater, _) => (x - 3, y),
-            _ => (x, y + 3),
-        };
-        let _ = writeln!(
-            self.front,
-            "<polyline class=\"{class}\" points=\"{}\"/><path fill=\"{colour}\" d=\"M{} {}l{head}\"/>",
-            line.join(" "),
-            tip.0,
-            tip.1,
-        );
-    }
-}
-
-/// A text inside an element.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
