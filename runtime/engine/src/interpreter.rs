@@ -139,7 +139,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             if let Some(block) = next.last_mut() {
                 *block += 1;
             }
-            keeper.checkpoint(&next, seat, node.output().encode(&*output).map_err(internal)?)?;
+            keeper.checkpoint(&next, seat, &output, node.output())?;
         }
         Ok(output)
     }

@@ -3,11 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use veilflow_spec::graph::{Close, CollaboratorNode, Payload, Value};
 use veilflow_spec::{Cancellation, Cause, Name};
 
-use crate::remote::TaskKey;
+use crate::remote::{Pieces, TaskKey};
 
 /// A task for one collaborator: a maximal run of its steps.
 pub(crate) struct Task<C> {
@@ -24,10 +23,10 @@ pub(crate) struct Task<C> {
 }
 
 /// What a collaborator's task returned.
-pub(crate) struct Arrived {
-    pub(crate) value: Value,
-    /// The same in CBOR, where that is how it came.
-    pub(crate) encoded: Option<Bytes>,
+pub(crate) enum Arrived {
+    Value(Value),
+    /// In CBOR, from elsewhere: it may be anything.
+    Encoded(Pieces),
 }
 
 /// The way to the collaborators. The interpreter knows no other.

@@ -252,7 +252,7 @@ fn large(criterion: &mut Criterion) {
                     });
                     for fetched in join_all(fetching).await {
                         let fetched = fetched.expect("a receiver").expect("the content");
-                        assert_eq!(fetched.len(), LARGE);
+                        assert_eq!(fetched.len(), LARGE as u64);
                     }
                 })
             });

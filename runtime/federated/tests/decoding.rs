@@ -1,12 +1,15 @@
 //! Whatever bytes come, decoding them neither panics nor allocates more than a small multiple of them.
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::de::DeserializeOwned;
+use veilflow_engine::remote::Pieces;
 use veilflow_federated::ExperimentId;
 use veilflow_federated::wire::messages::*;
 use veilflow_federated::wire::*;
+use veilflow_spec::{Tensor, read_cbor, to_cbor};
 
 /// What a decoder may allocate beside a multiple of its input: serde's first guess for a sequence, one for each level.
 const SLACK: u64 = 256 * 1024;
@@ -123,4 +126,18 @@ fn what_our_encoder_does_not_write_is_not_read() {
     assert_eq!(decode::<()>(&[0xf6, 0xf6]), Err(Malformed::Trailing(1)));
     assert_eq!(decode::<()>(&[]), Err(Malformed::Truncated(0)));
     assert_eq!(decode::<()>(&[0xf6]), Ok(()));
+}
+
+#[test]
+fn a_model_is_read_without_a_second_copy() {
+    let model = Tensor::vector((0..4 << 20).map(|value| value as f32).collect());
+    let bytes = 4 * model.values().len() as u64;
+    let encoded = to_cbor(&model).unwrap();
+    let pieces: Pieces = encoded.chunks(1 << 20).map(Bytes::copy_from_slice).collect();
+    drop(encoded);
+    let mut read = None;
+    let taken = allocation_counter::measure(|| read = Some(read_cbor::<Tensor>(pieces).unwrap()));
+    assert_eq!(read.unwrap(), model);
+    // The values grow by doubling: for a moment there is a half beside the whole. Nothing else is as large.
+    assert!(taken.bytes_max < bytes * 3 / 2 + (4 << 20), "{} bytes for {bytes}", taken.bytes_max);
 }

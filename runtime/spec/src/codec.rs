@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::fmt;
+use std::io::Read;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +15,7 @@ use crate::graph::{Value, wrong_type};
 pub struct Codec {
     name: fn() -> &'static str,
     encode: fn(&dyn Any) -> Result<Vec<u8>>,
-    decode: fn(&[u8]) -> Result<Value>,
+    decode: fn(&mut dyn Read) -> Result<Value>,
 }
 
 impl Codec {
@@ -28,7 +29,7 @@ impl Codec {
         Self {
             name: type_name::<T>,
             encode: |value| to_cbor(value.downcast_ref::<T>().ok_or_else(wrong_type::<T>)?),
-            decode: |bytes| Ok(Box::new(from_cbor::<T>(bytes)?)),
+            decode: |bytes| Ok(Box::new(read_cbor::<T>(bytes)?)),
         }
     }
 
@@ -40,12 +41,12 @@ impl Codec {
         (self.encode)(value)
     }
 
-    /// The value that these bytes are.
+    /// The value that these bytes are. They are read once, from the first to the last.
     ///
     /// # Errors
     /// [`NOT_DECODED`](Self::NOT_DECODED) for bytes that are no value of the type, or more than one.
-    pub fn decode(&self, bytes: &[u8]) -> Result<Value> {
-        (self.decode)(bytes)
+    pub fn decode(&self, mut bytes: impl Read) -> Result<Value> {
+        (self.decode)(&mut bytes)
     }
 }
 
@@ -71,14 +72,20 @@ pub fn to_cbor<T: Serialize>(value: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Codec::NOT_DECODED`] for bytes that are no value of the type, or more than one.
 pub fn from_cbor<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let mut rest = bytes;
-    let value = ciborium::from_reader(&mut rest);
-    let value = value.map_err(|error| StepError::with_code(Codec::NOT_DECODED, error))?;
-    if !rest.is_empty() {
-        let text = format!("{} bytes follow the value of {}", rest.len(), type_name::<T>());
-        return Err(StepError::with_code(Codec::NOT_DECODED, text));
+    read_cbor(bytes)
+}
+
+/// The one value that is to be read here, as [`from_cbor`].
+///
+/// # Errors
+/// As [`from_cbor`], and with its code what the reader reports.
+pub fn read_cbor<T: DeserializeOwned>(mut bytes: impl Read) -> Result<T> {
+    let refused = |error: &dyn fmt::Display| StepError::with_code(Codec::NOT_DECODED, error.to_string());
+    let value = ciborium::from_reader(&mut bytes).map_err(|error| refused(&error))?;
+    match bytes.read(&mut [0]).map_err(|error| refused(&error))? {
+        0 => Ok(value),
+        _ => Err(refused(&format_args!("bytes follow the value of {}", type_name::<T>()))),
     }
-    Ok(value)
 }
 
 #[cfg(test)]
@@ -94,7 +101,7 @@ mod tests {
         let codec = Codec::of::<Verdict>();
         let verdict = Verdict::Again(Foreach::only(["a", "b"], Tensor::vector(vec![0.1, f32::MIN_POSITIVE])));
         let bytes = codec.encode(&verdict).unwrap();
-        assert_eq!(*codec.decode(&bytes).unwrap().downcast::<Verdict>().unwrap(), verdict);
+        assert_eq!(*codec.decode(bytes.as_slice()).unwrap().downcast::<Verdict>().unwrap(), verdict);
     }
 
     #[test]

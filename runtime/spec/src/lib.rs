@@ -34,7 +34,7 @@ mod transition;
 pub use cancellation::Cancellation;
 pub use check::{InvalidFlow, Problem};
 pub use checkpoint::Checkpoint;
-pub use codec::{Codec, from_cbor, to_cbor};
+pub use codec::{Codec, from_cbor, read_cbor, to_cbor};
 pub use context::{Context, Origin, Placement};
 pub use description::{BlockDescription, FlowDescription, StepDescription};
 pub use device::{Device, UnknownDevice};

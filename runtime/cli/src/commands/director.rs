@@ -15,7 +15,7 @@ use crate::serving::{self, PartLog, Ready};
 use crate::settings::{self, Kind, Setting};
 
 /// The keys of a director's file that are flags too.
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 15] = [
     Setting {
         key: "listen",
         kind: Kind::Text("ADDRESS"),
@@ -47,6 +47,11 @@ const SETTINGS: [Setting; 14] = [
         key: "device",
         kind: Kind::Text("DEVICE"),
         help: "What the aggregators' steps compute on: cpu or cuda:0",
+    },
+    Setting {
+        key: "compression",
+        kind: Kind::Text("HOW"),
+        help: "How models are sent: none or zstd, which shows on the line how compressible they are [default: none]",
     },
     Setting {
         key: "limits.queue",

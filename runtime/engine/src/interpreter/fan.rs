@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::sleep;
 use veilflow_spec::graph::{Addressed, Broadcast, Fan, Part, Payload, Value};
 use veilflow_spec::{Cancellation, Cause, Missing, Name};
@@ -119,7 +119,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         P: Port<C>,
     {
         let mut waiting: BTreeMap<Name, ()> = payloads.keys().map(|name| (name.clone(), ())).collect();
-        let mut running: FuturesUnordered<_> = payloads
+        let running: FuturesUnordered<_> = payloads
             .into_iter()
             .map(|(name, payload)| {
                 let task = Task {
@@ -132,6 +132,7 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
                 async { (name, self.port.perform(task).await) }
             })
             .collect();
+        let mut running = running.ready_chunks(TOGETHER);
         let limit = fan.deadline();
         let deadline = async {
             match limit {
@@ -143,17 +144,20 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let mut cancelled = std::pin::pin!(self.canceller.cancelled());
         while answers.are_worth_waiting_for() {
             tokio::select! {
-                answer = running.next() => {
-                    let Some((name, result)) = answer else { break };
-                    waiting.remove(&name);
-                    self.keep(key, &name, &result)?;
-                    self.count(origin, name, result.map(|arrived| arrived.value), answers);
+                came = running.next() => {
+                    let Some(came) = came else { break };
+                    self.keep(key, &came)?;
+                    for (name, result) in came {
+                        waiting.remove(&name);
+                        self.count(origin, name, result.and_then(|arrived| open(fan, arrived)), answers);
+                    }
                 }
                 () = &mut deadline => {
-                    for (name, ()) in std::mem::take(&mut waiting) {
-                        let result = Err(Cause::Deadline(limit.unwrap_or_default()));
-                        self.keep(key, &name, &result)?;
-                        self.count(origin, name, result.map(|arrived| arrived.value), answers);
+                    let late = |(name, ())| (name, Err(Cause::Deadline(limit.unwrap_or_default())));
+                    let late: Vec<_> = std::mem::take(&mut waiting).into_iter().map(late).collect();
+                    self.keep(key, &late)?;
+                    for (name, result) in late {
+                        self.count(origin, name, result.and_then(|arrived| open(fan, arrived)), answers);
                     }
                     break;
                 }
@@ -163,11 +167,15 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         Ok(())
     }
 
-    /// Writes an answer down, before it counts.
-    fn keep(&self, key: &TaskKey, name: &Name, answer: &Result<Arrived, Cause>) -> Result<(), RunError> {
+    /// Writes answers down, before they count: what came, whatever it is.
+    fn keep(&self, key: &TaskKey, came: &[(Name, Result<Arrived, Cause>)]) -> Result<(), RunError> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
-        let answer = answer.as_ref().map(|arrived| arrived.encoded.as_deref().unwrap_or_default());
-        keeper.answer(key, name, answer.map_err(Clone::clone))
+        let answer = |(name, result): &(Name, Result<Arrived, Cause>)| match result {
+            Ok(Arrived::Encoded(pieces)) => Ok((name.clone(), Ok(pieces.clone()))),
+            Ok(Arrived::Value(_)) => Err(RunError::Internal("an answer without its bytes".to_owned())),
+            Err(cause) => Ok((name.clone(), Err(cause.clone()))),
+        };
+        keeper.answers(key, came.iter().map(answer).collect::<Result<_, _>>()?)
     }
 
     /// Counts what an earlier process wrote down of this fan-out, and takes out whoever answered then. Whether it was over.
@@ -182,13 +190,8 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
         let recorded = self.keeper.as_ref().and_then(|keeper| keeper.recorded(key));
         let Some(Recorded { answers: recorded, closed }) = recorded else { return Ok(false) };
         for (name, outcome) in recorded {
-            if payloads.remove(&name).is_some()
-                && let Some(last) = fan.task().last()
-            {
-                let outcome = match outcome {
-                    Ok(bytes) => Ok(last.output().decode(&bytes).map_err(internal)?),
-                    Err(cause) => Err(cause),
-                };
+            if payloads.remove(&name).is_some() {
+                let outcome = outcome.and_then(|pieces| open(fan, Arrived::Encoded(pieces)));
                 self.count(origin, name, outcome, answers);
             }
         }
@@ -244,6 +247,24 @@ impl<A: Send + 'static, P> Interpreter<A, P> {
             return Err(RunError::NobodyAddressed { step: steps.to_owned(), round: self.round() });
         }
         Ok(payloads)
+    }
+}
+
+/// How many answers that came at once are written down at once: to make them durable is what takes time.
+const TOGETHER: usize = 64;
+
+/// What arrived as what it is. Nothing that a site sends ends a run: what is no answer is as if it had not come.
+fn open<A, C>(fan: &Fan<A, C>, arrived: Arrived) -> Result<Value, Cause> {
+    match arrived {
+        Arrived::Value(value) => Ok(value),
+        Arrived::Encoded(pieces) => {
+            let last = fan.task().last().ok_or(Cause::Cancelled)?;
+            last.output().decode(pieces).map_err(|error| Cause::Refused {
+                step: last.info().name.to_string(),
+                code: error.code().to_owned(),
+                at_fault: false,
+            })
+        }
     }
 }
 

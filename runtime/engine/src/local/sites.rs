@@ -108,8 +108,7 @@ impl<C: Send + 'static> Port<C> for Sites<C> {
             };
             workplace.run(&mut borrowed, work)
         });
-        let value = running.await.unwrap_or(Err(Cause::Cancelled))?;
-        Ok(Arrived { value, encoded: None })
+        running.await.unwrap_or(Err(Cause::Cancelled)).map(Arrived::Value)
     }
 
     fn close(&self, _join: &Arc<str>, close: &Close) {

@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use veilflow_spec::{Cancellation, Cause, Name};
 
+use super::pieces::Pieces;
 use crate::event::{EventKind, Stream};
 
 /// Where a task stands in a run. A site that is given the same one again answers with what it answered before.
@@ -64,7 +65,7 @@ pub trait Courier: Send + Sync {
     /// Has a task done and returns its answer in CBOR. Who drops the future no longer waits: the site is told.
     ///
     /// A site that is away may come back, so this waits for it as long as the courier sees fit; it ends in any case.
-    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Bytes, Cause>>;
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Pieces, Cause>>;
 
     /// Has every site drop the secrets of the secure join at this path.
     fn close(&self, join: &str);

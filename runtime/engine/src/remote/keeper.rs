@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-use serde_bytes::ByteBuf;
-use veilflow_spec::{Cause, Checkpoint, Name, to_cbor};
+use veilflow_spec::graph::Value;
+use veilflow_spec::{Cause, Checkpoint, Codec, Name, Result as StepResult, to_cbor};
 
 use super::courier::TaskKey;
+use super::pieces::Pieces;
 use super::record::{Record, RunLog};
 use crate::error::RunError;
 use crate::event::Stream;
@@ -31,25 +31,35 @@ impl LogKeeper {
     }
 }
 
-fn encoded<T: Serialize>(value: &T) -> Result<ByteBuf, RunError> {
-    to_cbor(value).map(ByteBuf::from).map_err(|error| RunError::Internal(error.to_string()))
+fn encoded(bytes: StepResult<Vec<u8>>) -> Result<Pieces, RunError> {
+    bytes.map(Pieces::from).map_err(|error| RunError::Internal(error.to_string()))
 }
 
 impl<A: Checkpoint> Keeper<A> for LogKeeper {
-    fn checkpoint(&self, next: &[u32], seat: &Seat<A>, output: Vec<u8>) -> Result<(), RunError> {
+    fn checkpoint(
+        &self,
+        next: &[u32],
+        seat: &Seat<A>,
+        output: &Value,
+        codec: &Codec,
+    ) -> Result<(), RunError> {
         let Some(saved) = seat.aggregator.save() else { return Ok(()) };
+        // What was saved may be as large as the model: it goes before the next is encoded.
+        let aggregator = encoded(to_cbor(&saved))?;
+        drop(saved);
         self.append(&Record::Checkpoint {
-            position: encoded(&next)?,
-            aggregator: encoded(&saved)?,
-            hidden: encoded(&seat.hidden.save())?,
-            value: output.into(),
+            position: encoded(to_cbor(&next))?,
+            aggregator,
+            hidden: encoded(to_cbor(&seat.hidden.save()))?,
+            value: encoded(codec.encode(&**output))?,
             events: self.stream.next(),
         })
     }
 
-    fn answer(&self, task: &TaskKey, from: &Name, answer: Result<&[u8], Cause>) -> Result<(), RunError> {
-        let outcome = answer.map(|bytes| ByteBuf::from(bytes.to_vec()));
-        self.append(&Record::Answer { task: task.clone(), from: from.clone(), outcome })
+    fn answers(&self, task: &TaskKey, answers: Vec<(Name, Result<Pieces, Cause>)>) -> Result<(), RunError> {
+        let record = |(from, outcome)| Record::Answer { task: task.clone(), from, outcome };
+        let records: Vec<Record> = answers.into_iter().map(record).collect();
+        self.log.append_all(&records).map_err(RunError::Log)
     }
 
     fn closed(&self, task: &TaskKey) -> Result<(), RunError> {

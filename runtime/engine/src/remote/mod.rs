@@ -7,6 +7,7 @@
 mod courier;
 mod hosted;
 mod keeper;
+mod pieces;
 mod port;
 mod record;
 mod resume;
@@ -14,6 +15,7 @@ mod site;
 
 pub use self::courier::{Courier, Delivery, Parcel, SiteEvents, TaskKey};
 pub use self::hosted::{hosted, hosted_cbor};
+pub use self::pieces::Pieces;
 pub use self::record::{Record, RunLog};
 pub use self::site::site_tasks;
 
@@ -83,8 +85,8 @@ pub trait SiteTasks: Send + Sync {
     fn perform(
         &self,
         task: &TaskKey,
-        setup: Option<&[u8]>,
-        message: &[u8],
+        setup: Option<Pieces>,
+        message: Pieces,
         cancellation: &Cancellation,
     ) -> Result<Vec<u8>, Cause>;
 

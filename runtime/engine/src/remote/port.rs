@@ -9,8 +9,8 @@ use veilflow_spec::{Cause, Codec, Name, Result, StepError};
 use super::courier::{Courier, Delivery, Parcel};
 use crate::port::{Arrived, Port, Task};
 
-/// A broadcast, and how it travels.
-type Encoded = (Weak<dyn Any + Send + Sync>, Arc<Parcel>);
+/// A broadcast, and how it travels. Whoever it is on its way to holds it.
+type Encoded = (Weak<dyn Any + Send + Sync>, Weak<Parcel>);
 
 /// The collaborators, behind a courier.
 pub(super) struct RemotePort {
@@ -29,11 +29,12 @@ impl RemotePort {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, parcel)) = &*last
             && of.upgrade().is_some_and(|of| Arc::ptr_eq(&of, broadcast))
+            && let Some(parcel) = parcel.upgrade()
         {
-            return Ok(Arc::clone(parcel));
+            return Ok(parcel);
         }
         let parcel = Arc::new(Parcel::new(encode()?));
-        *last = Some((Arc::downgrade(broadcast), Arc::clone(&parcel)));
+        *last = Some((Arc::downgrade(broadcast), Arc::downgrade(&parcel)));
         Ok(parcel)
     }
 
@@ -61,9 +62,7 @@ impl<C: Send + 'static> Port<C> for RemotePort {
     }
 
     async fn perform(&self, task: Task<C>) -> Result<Arrived, Cause> {
-        let (Some(first), Some(last)) = (task.steps.first(), task.steps.last()) else {
-            return Err(Cause::Cancelled);
-        };
+        let Some(first) = task.steps.first() else { return Err(Cause::Cancelled) };
         let Some(codec) = first.input() else { return Err(Cause::Cancelled) };
         let failed = |error: StepError| Cause::Failed {
             step: first.info().name.to_string(),
@@ -73,14 +72,7 @@ impl<C: Send + 'static> Port<C> for RemotePort {
         let (setup, message) = self.parcels(codec, task.payload).map_err(failed)?;
         let Task { name, key, cancellation, .. } = task;
         let delivery = Delivery { to: name, task: key, setup, message, cancellation };
-        let encoded = self.courier.deliver(delivery).await?;
-        // Nothing that a site sends ends a run: what is no answer is as if it had not come.
-        let value = last.output().decode(&encoded).map_err(|error| Cause::Refused {
-            step: last.info().name.to_string(),
-            code: error.code().to_owned(),
-            at_fault: false,
-        })?;
-        Ok(Arrived { value, encoded: Some(encoded) })
+        self.courier.deliver(delivery).await.map(Arrived::Encoded)
     }
 
     fn close(&self, join: &Arc<str>, _close: &Close) {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_bytes::ByteBuf;
 use veilflow_spec::graph::{Block, Hidden, Value};
-use veilflow_spec::{Checkpoint, Codec, Flow, StepError, from_cbor};
+use veilflow_spec::{Checkpoint, Codec, Flow, StepError, read_cbor};
 
 use super::courier::TaskKey;
+use super::pieces::Pieces;
 use super::record::Record;
 use crate::error::RunError;
 use crate::interpreter::{Recorded, Seat};
@@ -26,13 +26,13 @@ impl<A: Checkpoint> Start<A> {
         reached: Reached,
     ) -> Result<(), RunError> {
         let unfit = |what: &'static str| move |error: StepError| RunError::NotResumed { what, error };
-        self.place = from_cbor(&reached.position).map_err(unfit("position"))?;
+        self.place = read_cbor(reached.position).map_err(unfit("position"))?;
         let codec = returned(flow.graph().blocks(), &self.place);
         let codec = codec.ok_or_else(|| unfit("position")(StepError::msg("the flow has no such step")))?;
-        self.value = codec.decode(&reached.value).map_err(unfit("value of the last step"))?;
-        let saved = from_cbor(&reached.aggregator).map_err(unfit("aggregator"))?;
+        self.value = codec.decode(reached.value).map_err(unfit("value of the last step"))?;
+        let saved = read_cbor(reached.aggregator).map_err(unfit("aggregator"))?;
         self.seat.aggregator.restore(saved).map_err(unfit("aggregator"))?;
-        let hidden = from_cbor(&reached.hidden).map_err(unfit("state of its secure joins"))?;
+        let hidden = read_cbor(reached.hidden).map_err(unfit("state of its secure joins"))?;
         self.seat.hidden = Hidden::restored(hidden);
         Ok(())
     }
@@ -65,10 +65,10 @@ pub(super) struct Past {
 }
 
 pub(super) struct Reached {
-    position: ByteBuf,
-    aggregator: ByteBuf,
-    hidden: ByteBuf,
-    value: ByteBuf,
+    position: Pieces,
+    aggregator: Pieces,
+    hidden: Pieces,
+    value: Pieces,
     pub(super) events: u64,
 }
 

@@ -8,7 +8,7 @@ use veilflow_spec::{
 };
 
 use super::courier::TaskKey;
-use super::{SiteSettings, SiteTasks};
+use super::{Pieces, SiteSettings, SiteTasks};
 use crate::cohort;
 use crate::dropouts::Dropouts;
 use crate::error::RunError;
@@ -78,8 +78,8 @@ impl<A: 'static, C: Send + 'static> SiteTasks for RemoteSite<A, C> {
     fn perform(
         &self,
         task: &TaskKey,
-        setup: Option<&[u8]>,
-        message: &[u8],
+        setup: Option<Pieces>,
+        message: Pieces,
         cancellation: &Cancellation,
     ) -> Result<Vec<u8>, Cause> {
         let Some((fan, secure)) = find(self.graph.blocks(), &task.path, None) else {
@@ -122,8 +122,8 @@ impl<A: 'static, C: Send + 'static> SiteTasks for RemoteSite<A, C> {
 fn received<A, C>(
     (fan, secure): (&Fan<A, C>, Option<&Secure<A, C>>),
     first: &CollaboratorNode<C>,
-    setup: Option<&[u8]>,
-    message: &[u8],
+    setup: Option<Pieces>,
+    message: Pieces,
 ) -> Result<Payload> {
     let codec = first.input().ok_or_else(|| StepError::msg("a collaborator's step without an input"))?;
     match (fan.part(), secure, setup) {

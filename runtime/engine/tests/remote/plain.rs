@@ -5,7 +5,7 @@ use veilflow::prelude::*;
 use veilflow_engine::LocalRuntime;
 
 use crate::suite::Parts;
-use crate::support::{Sites, host, killed_everywhere};
+use crate::support::{Sites, batches, host, killed_everywhere};
 
 /// An aggregator that is saved as it is.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -95,6 +95,13 @@ fn a_director_killed_at_any_transition_goes_on_and_nobody_works_twice() {
     let report = killed_everywhere(&flow(), parts, 1.5);
     let local = LocalRuntime::new().aggregator(Server::default()).collaborators(["a", "b", "c"], site);
     assert_eq!(local.seed(7).run(&flow(), 1.5).unwrap(), report, "to the last bit");
+}
+
+#[test]
+fn answers_that_come_together_are_written_down_together() {
+    let run = veilflow_engine::remote::hosted(flow(), Server::default(), 1.5);
+    // To all three, and to two, in each of three turns; then to one.
+    assert_eq!(batches(run, &Sites::new(&flow(), &parts())), [3, 2, 3, 2, 3, 2, 1]);
 }
 
 #[test]

@@ -5,12 +5,11 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use veilflow_engine::remote::{
-    Courier, Delivery, HostedRun, Hosting, Record, RunLog, SiteEvents, SiteSettings, SiteTasks, TaskKey,
-    hosted, site_tasks,
+    Courier, Delivery, HostedRun, Hosting, Pieces, Record, RunLog, SiteEvents, SiteSettings, SiteTasks,
+    TaskKey, hosted, site_tasks,
 };
 use veilflow_engine::{Canceller, Event, RunError, SecureSite, SiteIdentity, SiteJournal};
 use veilflow_secagg::{Identities, IdentityKey};
@@ -80,11 +79,13 @@ struct Way {
     sites: Arc<Sites>,
     /// Whether the process may die: one that does tells nobody to stop.
     mortal: bool,
+    /// Whether every answer is there before anybody waits for one.
+    at_once: bool,
     dead: Arc<AtomicBool>,
 }
 
 impl Courier for Way {
-    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Bytes, Cause>> {
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Pieces, Cause>> {
         let site = Arc::clone(&self.sites.sites[&delivery.to]);
         let performed = Arc::clone(&self.sites.performed);
         let cancellation = match self.mortal {
@@ -92,15 +93,21 @@ impl Courier for Way {
             false => delivery.cancellation.clone(),
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
+        let work = move || {
             let answer = Arc::clone(site.answers.lock().unwrap().entry(delivery.task.clone()).or_default());
             let answer = answer.get_or_init(|| {
                 performed.fetch_add(1, Ordering::Relaxed);
-                let setup = delivery.setup.as_ref().map(|setup| &**setup.bytes());
-                site.tasks.perform(&delivery.task, setup, delivery.message.bytes(), &cancellation)
+                let setup = delivery.setup.as_ref().map(|setup| setup.bytes().clone().into());
+                let message = delivery.message.bytes().clone().into();
+                site.tasks.perform(&delivery.task, setup, message, &cancellation)
             });
-            let _ = sender.send(answer.clone().map(Bytes::from));
-        });
+            let _ = sender.send(answer.clone().map(Pieces::from));
+        };
+        if self.at_once {
+            work();
+        } else {
+            std::thread::spawn(work);
+        }
         receiver.map(|answer| answer.unwrap_or(Err(Cause::Offline))).boxed()
     }
 
@@ -118,6 +125,8 @@ pub(crate) const IMMORTAL: usize = usize::MAX;
 pub(crate) struct Log {
     pub(crate) records: Mutex<Vec<Record>>,
     pub(crate) room: usize,
+    /// How many records were given together.
+    batches: Mutex<Vec<usize>>,
     dead: Arc<AtomicBool>,
 }
 
@@ -131,6 +140,11 @@ impl RunLog for Log {
         records.push(record.clone());
         Ok(())
     }
+
+    fn append_all(&self, records: &[Record]) -> io::Result<()> {
+        self.batches.lock().unwrap().push(records.len());
+        records.iter().try_for_each(|record| self.append(record))
+    }
 }
 
 /// Hosts a run on these sites from what an earlier process wrote. What this one wrote, and how it ended.
@@ -138,15 +152,35 @@ pub(crate) fn host(
     run: Box<dyn HostedRun>,
     sites: &Arc<Sites>,
     seed: u64,
-    (history, room): (Vec<Record>, usize),
+    past: (Vec<Record>, usize),
 ) -> (Vec<Record>, Vec<Event>, Result<Vec<u8>, RunError>) {
+    let (log, events, outcome) = host_with(run, sites, seed, past, false);
+    let records = log.records.lock().unwrap().clone();
+    (records, events, outcome)
+}
+
+/// Hosts a run whose answers are all there before anybody waits. How many of them were written down together.
+pub(crate) fn batches(run: Box<dyn HostedRun>, sites: &Arc<Sites>) -> Vec<usize> {
+    let (log, _, outcome) = host_with(run, sites, 7, (Vec::new(), IMMORTAL), true);
+    outcome.unwrap();
+    log.batches.lock().unwrap().clone()
+}
+
+fn host_with(
+    run: Box<dyn HostedRun>,
+    sites: &Arc<Sites>,
+    seed: u64,
+    (history, room): (Vec<Record>, usize),
+    at_once: bool,
+) -> (Arc<Log>, Vec<Event>, Result<Vec<u8>, RunError>) {
     let dead: Arc<AtomicBool> = Arc::default();
-    let log = Arc::new(Log { records: Mutex::new(history.clone()), room, dead: Arc::clone(&dead) });
+    let records = Mutex::new(history.clone());
+    let log = Arc::new(Log { records, room, batches: Mutex::default(), dead: Arc::clone(&dead) });
     let events = Arc::new(Mutex::new(Vec::new()));
     let (seen, identities) = (Arc::clone(&events), Arc::clone(&sites.identities));
     let outcome = run.run(Hosting {
         participants: sites.names(),
-        courier: Arc::new(Way { sites: Arc::clone(sites), mortal: room != IMMORTAL, dead }),
+        courier: Arc::new(Way { sites: Arc::clone(sites), mortal: room != IMMORTAL, at_once, dead }),
         log: Arc::clone(&log) as Arc<dyn RunLog>,
         history,
         seed,
@@ -157,9 +191,8 @@ pub(crate) fn host(
         site_events: sites.crossing.clone(),
         canceller: Canceller::new(),
     });
-    let records = log.records.lock().unwrap().clone();
     let events = events.lock().unwrap().clone();
-    (records, events, outcome)
+    (log, events, outcome)
 }
 
 /// Runs a flow, kills the process at each of its records, goes on from there, and expects the same report; and that no

@@ -21,7 +21,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use veilflow_engine::Observer;
-use veilflow_spec::{Fingerprint, Flow, Message, Name, Report, from_cbor, to_cbor};
+use veilflow_engine::remote::Pieces;
+use veilflow_spec::{Fingerprint, Flow, Message, Name, Report, read_cbor, to_cbor};
 
 pub use self::cancel::Canceller;
 pub use self::error::Error;
@@ -197,7 +198,7 @@ impl FederatedRuntime {
         let (name, fingerprint) = (flow.name().to_owned(), flow.fingerprint());
         let params = to_cbor(&params).map_err(|error| Error::Params { reason: error.to_string() })?;
         let report = self.run_encoded(name, fingerprint, params.into()).await?;
-        from_cbor(&report).map_err(|error| Error::Report { reason: error.to_string() })
+        read_cbor(report).map_err(|error| Error::Report { reason: error.to_string() })
     }
 
     async fn run_encoded(
@@ -205,7 +206,7 @@ impl FederatedRuntime {
         flow: String,
         fingerprint: Fingerprint,
         params: Bytes,
-    ) -> Result<Bytes, Error> {
+    ) -> Result<Pieces, Error> {
         let participants = match &self.participants {
             Some(named) => named.clone(),
             None => offering(&self.envoys().await?, &flow),
@@ -221,7 +222,7 @@ impl FederatedRuntime {
             drop: self.drop.clone(),
             dropouts: self.dropouts,
         };
-        self.execute(Experiment { terms, fingerprint, params: Some(params) }, &mut |_| {}).await
+        self.finished(Experiment { terms, fingerprint, params: Some(params) }, &mut |_| {}).await
     }
 
     /// Submits an experiment, follows it to its end and returns its report in CBOR. What is told of it goes to `told`,
@@ -234,6 +235,14 @@ impl FederatedRuntime {
         experiment: Experiment,
         told: &mut (dyn FnMut(&Told) + Send),
     ) -> Result<Bytes, Error> {
+        Ok(self.finished(experiment, told).await?.into_bytes())
+    }
+
+    async fn finished(
+        &self,
+        experiment: Experiment,
+        told: &mut (dyn FnMut(&Told) + Send),
+    ) -> Result<Pieces, Error> {
         if self.canceller.is_cancelled() {
             return Err(Error::NotSubmitted);
         }
@@ -243,7 +252,7 @@ impl FederatedRuntime {
         if outcome.state != State::Finished {
             return Err(Error::Failed { id, outcome: Box::new(outcome) });
         }
-        self.results(id).await?.1.ok_or(Error::NoReport { id })
+        self.report(id).await?.1.ok_or(Error::NoReport { id })
     }
 
     /// Follows an experiment to its end, and cancels it when this runtime is cancelled.
@@ -315,6 +324,11 @@ impl FederatedRuntime {
     /// # Errors
     /// As [`show`](Self::show), and a report that is larger than allowed.
     pub async fn results(&self, id: ExperimentId) -> Result<(Summary, Option<Bytes>), Error> {
+        let (summary, report) = self.report(id).await?;
+        Ok((summary, report.map(Pieces::into_bytes)))
+    }
+
+    async fn report(&self, id: ExperimentId) -> Result<(Summary, Option<Pieces>), Error> {
         let Results { summary, report, .. } = self.ask(id).await?;
         let Some(report) = report else { return Ok((summary, None)) };
         let mut download = Download::new(report, self.max_report_bytes)?;

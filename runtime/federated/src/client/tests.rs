@@ -72,7 +72,7 @@ impl DirectorService for Scripted {
     /// The reply to the first one is lost.
     async fn submit(&self, caller: Caller, submit: Submit) -> Result<Summary, Refusal> {
         if let Some(params) = submit.params.clone() {
-            let params = self.chunks.take(caller.party(), params).await?;
+            let params = self.chunks.take(&caller.party(), params)?.into_bytes();
             self.params.lock().unwrap().push(params);
         }
         let mut submitted = self.submitted.lock().unwrap();

@@ -12,7 +12,7 @@ use crate::config::{ConfigError, Keys, unknown};
 use crate::deployed::Registry;
 use crate::pki::{Identity, Role};
 use crate::units::{Size, Span};
-use crate::wire::{Budget, DEFAULT_PORT, Limits, WireError};
+use crate::wire::{Budget, CHUNK_BYTES, DEFAULT_PORT, Limits, WireError};
 
 /// What a director is told by its operator: `director.toml`, whose keys are the flags of `veilflow director start`.
 ///
@@ -59,7 +59,9 @@ pub struct DirectorConfig {
     pub envoys: usize,
     /// How much memory the contents of peers may take.
     pub budget: Budget,
-    /// What a connection may take.
+    /// What a connection may take, and how models are sent: `compression = 'zstd'` compresses them. That shows whoever
+    /// watches the lines how compressible they are, so it is off unless it is said: see
+    /// [`Compression`](crate::wire::Compression).
     pub limits: Limits,
     /// The director's own settings for each flow, such as where test data lies.
     pub flows: BTreeMap<String, BTreeMap<String, String>>,
@@ -122,6 +124,7 @@ impl DirectorConfig {
         set(&mut config.slots, keys.integer("slots")?);
         set(&mut config.reconnect_grace, keys.parsed("reconnect-grace")?.map(|Span(time)| time));
         set(&mut config.device, keys.parsed("device")?);
+        set(&mut config.limits.compression, keys.parsed("compression")?);
         let mut limits = keys.table("limits")?;
         set(&mut config.queue, limits.integer("queue")?);
         set(&mut config.envoys, limits.integer("envoys")?);
@@ -130,6 +133,7 @@ impl DirectorConfig {
         set(&mut config.budget.total, limits.parsed("memory")?.map(|Size(bytes)| bytes));
         set(&mut config.limits.connections, limits.integer("connections")?);
         set(&mut config.limits.connections_per_address, limits.integer("connections-per-address")?);
+        config.limits.message_bytes = config.limits.message_bytes.max(naming(config.budget.content));
         limits.finish()?;
         let mut flows = keys.table("flows")?;
         for (name, mut settings) in flows.tables()? {
@@ -177,6 +181,14 @@ impl DirectorConfig {
     }
 }
 
+/// The most bytes of a message that names the chunks of a content of so many bytes, with room for all else in it.
+fn naming(content: u64) -> usize {
+    const HASH_BYTES: u64 = 40;
+    const REST: u64 = 512 * 1024;
+    let names = content.div_ceil(CHUNK_BYTES as u64).saturating_mul(HASH_BYTES);
+    usize::try_from(names.saturating_add(REST)).unwrap_or(usize::MAX)
+}
+
 fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
@@ -186,6 +198,7 @@ fn set<T>(place: &mut T, value: Option<T>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Compression;
 
     fn parse(text: &str) -> Result<DirectorConfig, ConfigError> {
         DirectorConfig::parse(Path::new("/etc/veilflow/director.toml"), text)
@@ -194,7 +207,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "listen = '[::]:7'\nstate-dir = 'state'\nidentity = '/id'\nslots = 9\nreconnect_grace = '5min'\n\
-                    device = 'cuda:1'\nrenew-before = '30d'\n[limits]\nqueue = 3\nenvoys = 4\nmax-content = '8 GiB'\nmemory = '9 GiB'\n\
+                    device = 'cuda:1'\nrenew-before = '30d'\ncompression = 'zstd'\n[limits]\nqueue = 3\nenvoys = 4\n\
+                    max-content = '8 GiB'\nmemory = '9 GiB'\n\
                     connections = 10\nconnections-per-address = 2\n[flows.mnist]\ndata-dir = '/data'\nworkers = 2";
         let config = parse(text).unwrap();
         assert_eq!(config.listen, "[::]:7".parse().unwrap());
@@ -210,6 +224,19 @@ mod tests {
         assert_eq!((config.limits.connections, config.limits.connections_per_address), (10, 2));
         assert_eq!(config.flows["mnist"]["data-dir"], "/data");
         assert_eq!(config.flows["mnist"]["workers"], "2");
+        assert_eq!(config.limits.compression, Compression::Zstd);
+    }
+
+    #[test]
+    fn a_message_may_name_the_chunks_of_the_largest_content() {
+        for (size, larger) in [("4 GiB", false), ("64 GiB", true)] {
+            let text = format!("state-dir = 's'\nidentity = 'i'\n[limits]\nmax-content = '{size}'");
+            let config = parse(&text).unwrap();
+            let chunks = config.budget.content as usize / CHUNK_BYTES;
+            let hashes = vec![crate::wire::messages::ChunkHash([255; 32]); chunks];
+            assert!(crate::wire::encode(&hashes).unwrap().len() < config.limits.message_bytes);
+            assert_eq!(config.limits.message_bytes > Limits::default().message_bytes, larger);
+        }
     }
 
     #[test]
@@ -220,6 +247,7 @@ mod tests {
         assert!(refused("state-dir = 's'").contains("`identity` is missing"));
         assert!(refused(&format!("{some}slot = 1")).contains("did you mean `slots`?"));
         assert!(refused(&format!("{some}slots = 0")).contains("1 at least"));
+        assert!(refused(&format!("{some}compression = 'gzip'")).contains("write `none` or `zstd`"));
         assert!(refused(&format!("{some}reconnect-grace = '60'")).contains("with its unit"));
         assert!(refused(&format!("{some}listen = 'here'")).contains("`listen`"));
         assert!(refused(&format!("{some}[limits]\nmax-contents = '1 B'")).contains("`limits.max-content`"));

@@ -169,7 +169,7 @@ impl Core {
             )));
         }
         let params = match submit.params.clone() {
-            Some(content) => Some(self.parts.envoys.chunks().take(Party::from(by), content).await?),
+            Some(content) => Some(self.parts.envoys.chunks().take(&Party::from(by), content)?.into_bytes()),
             None => None,
         };
         let (core, owner) = (Arc::clone(self), by.name.clone());

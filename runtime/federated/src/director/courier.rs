@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use veilflow_engine::remote::{Courier, Delivery, Parcel};
+use veilflow_engine::remote::{Courier, Delivery, Parcel, Pieces};
 use veilflow_spec::{Cause, Fingerprint, Name};
 
 use super::envoys::Envoys;
@@ -27,7 +26,7 @@ pub(super) struct ExperimentCourier {
 }
 
 impl Courier for ExperimentCourier {
-    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Bytes, Cause>> {
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'static, Result<Pieces, Cause>> {
         let (experiment, terms, fingerprint) = (self.id, Arc::clone(&self.terms), self.fingerprint);
         let (envoys, log) = (Arc::clone(&self.envoys), Arc::clone(&self.log));
         Box::pin(async move {
@@ -59,10 +58,10 @@ impl Courier for ExperimentCourier {
                 message,
             };
             let mut open = envoys.open(&to, (experiment, task.clone()), message, served)?;
-            let mut asked = 1;
+            let (from, mut asked) = (Party::envoy(to.clone()), 1);
             loop {
                 let content = open.answer().await?;
-                match take(&envoys, &to, content).await {
+                match envoys.chunks().take(&from, content) {
                     Ok(bytes) => return Ok(bytes),
                     // The store forgot chunks, or a restart did: the envoy has them still.
                     Err(Refusal::Unknown(_) | Refusal::Busy(_)) if asked < ASKED && open.ask_again() => {
@@ -90,12 +89,6 @@ async fn serve(
     let (content, hold) = on(envoys.runtime(), async move { chunks.serve(&parcel, reader).await }).await?;
     served.push(hold);
     Ok(content)
-}
-
-/// Takes an answer from the store.
-async fn take(envoys: &Envoys, from: &Name, content: Content) -> Result<Bytes, Refusal> {
-    let (chunks, from) = (envoys.chunks().clone(), Party::envoy(from.clone()));
-    on(envoys.runtime(), async move { chunks.take(from, content).await }).await
 }
 
 /// Works on the director's own threads: a run has but one, and large contents take a while.

@@ -4,6 +4,7 @@
 //! pace: a slow reader holds up nobody and misses nothing.
 
 use std::io;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -210,15 +211,21 @@ pub(super) struct ExperimentLog {
 
 impl RunLog for ExperimentLog {
     fn append(&self, record: &Record) -> io::Result<()> {
+        self.append_all(slice::from_ref(record))
+    }
+
+    fn append_all(&self, records: &[Record]) -> io::Result<()> {
         let experiment = &self.experiment;
         let open = experiment.open.read().unwrap_or_else(PoisonError::into_inner);
         if !*open {
             return Err(io::Error::other("the run is ended from outside"));
         }
-        experiment.journal.append(record)?;
+        experiment.journal.append_all(records)?;
         drop(open);
-        if let Record::Answer { task, from, .. } = record {
-            self.envoys.acknowledge(experiment.id, task, from);
+        for record in records {
+            if let Record::Answer { task, from, .. } = record {
+                self.envoys.acknowledge(experiment.id, task, from);
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use veilflow_spec::{Device, Name};
 use crate::config::{ConfigError, Keys, unknown};
 use crate::deployed::Registry;
 use crate::units::Size;
+use crate::wire::Compression;
 
 use super::policy::{AllowedFlows, Policy};
 use super::roster::Additions;
@@ -44,6 +45,9 @@ pub struct EnvoyConfig {
     pub keepalive: Duration,
     /// How long running tasks have when the process is told to end.
     pub drain: Duration,
+    /// How it sends its answers. Compressed, they show whoever watches the line how compressible they are, so that is off
+    /// unless it is said.
+    pub compression: Compression,
     /// The site's own settings for each flow, such as where its data lies.
     pub flows: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -117,6 +121,7 @@ impl EnvoyConfig {
         let mut connection = keys.table("connection")?;
         let keepalive = connection.time("keepalive")?.unwrap_or(Duration::from_secs(10));
         let drain = connection.time("drain")?.unwrap_or(Duration::from_secs(5));
+        let compression = connection.parsed("compression")?.unwrap_or_default();
         connection.finish()?;
         let mut flows = BTreeMap::new();
         let mut tables = keys.table("flows")?;
@@ -138,6 +143,7 @@ impl EnvoyConfig {
             additions,
             keepalive,
             drain,
+            compression,
             flows,
         })
     }
@@ -273,6 +279,7 @@ mod tests {
 
         [connection]
         keepalive = "500ms"
+        compression = "zstd"
 
         [flows.secagg-mnist]
         data-dir = "/data/mnist"
@@ -303,6 +310,7 @@ mod tests {
         assert_eq!((config.resources.cpus, config.resources.cpus_per_task), (4, 2));
         assert_eq!((config.resources.max_message, config.keepalive), (64 << 20, Duration::from_millis(500)));
         assert_eq!((config.resources.device, config.additions), (Device::Cuda(1), Additions::Accept));
+        assert_eq!(config.compression, Compression::Zstd);
         assert_eq!(config.flows["secagg-mnist"]["data-dir"], "/data/mnist");
     }
 
@@ -313,6 +321,7 @@ mod tests {
         assert_eq!(config.policy.sessions, ClientPolicy::default());
         assert!(!config.policy.allow_plain && !config.insecure_loopback);
         assert_eq!((config.additions, config.policy.hours), (Additions::Approve, Vec::new()));
+        assert_eq!(config.compression, Compression::None);
     }
 
     #[test]

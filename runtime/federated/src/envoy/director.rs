@@ -9,7 +9,7 @@ use veilflow_spec::Name;
 
 use crate::pki::{Clock, EnrollReply, EnrollRequest};
 use crate::wire::messages::Content;
-use crate::wire::{Connection, Dialing, Download, Limits, Party, WireError, dial};
+use crate::wire::{Compression, Connection, Dialing, Download, Limits, Party, WireError, dial};
 
 use super::error::EnvoyError;
 use super::line::{Attached, Link};
@@ -25,6 +25,8 @@ pub(super) struct Director {
     pub(super) name: Name,
     /// None over plaintext on a loopback address.
     pub(super) member: Option<Member>,
+    /// How answers are sent.
+    pub(super) compression: Compression,
     pub(super) clock: Clock,
 }
 
@@ -44,9 +46,10 @@ impl Link for Director {
         let director = self.clone();
         Box::pin(async move {
             let url = director.url.clone();
+            let limits = Limits { compression: director.compression, ..Limits::default() };
             let dialing = tokio::task::spawn_blocking(move || director.dialing()).await;
             let dialing = dialing.map_err(|error| Lost::Internal(error.to_string()))??;
-            let connection = dial(&url, &dialing, &Limits::default()).await?;
+            let connection = dial(&url, &dialing, &limits).await?;
             let (outgoing, incoming) =
                 connection.attach().await.map_err(|error| Lost::from(error).unanswered())?;
             let connection = Arc::new(connection);

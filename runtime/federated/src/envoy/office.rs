@@ -1,7 +1,7 @@
 //! What a site holds of its experiments, and what it does about each thing that the director says.
 //!
-//! A task is done once. Its answer is kept until the next task of its experiment is answered, so that a director that
-//! lost it, or was started again, gets the same bytes. None of this depends on a connection: while there is none, tasks
+//! A task is done once. Its answer is kept until the director has written it down and sent the next task of its experiment,
+//! so that a director that lost it, or was started again, gets the same bytes. None of this depends on a connection: while there is none, tasks
 //! go on and answers wait.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +142,8 @@ impl Office {
             answered: None,
             over: false,
         });
+        // The director has it, and has gone on. An answer may be as large as the model that this task begins with.
+        experiment.answered.take_if(|answered| answered.acknowledged);
         let (stop, (from, contents)) = (Stop::new(), watch::channel(contents));
         let half = Arc::clone(&experiment.half);
         let work = perform(Arc::clone(&self.site), order.clone(), half, stop.clone(), contents);

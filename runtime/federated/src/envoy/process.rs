@@ -56,6 +56,7 @@ impl Envoy {
             url: config.director.clone(),
             name: config.name.clone(),
             member: member.clone().filter(|_| !config.insecure_loopback),
+            compression: config.compression,
             clock: Arc::clone(&clock),
         };
         let journal = FileInputJournal::open(&config.state.join("inputs"))?;

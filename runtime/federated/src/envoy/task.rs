@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use veilflow_engine::remote::{SiteSettings, SiteTasks, TaskKey};
+use veilflow_engine::remote::{Pieces, SiteSettings, SiteTasks, TaskKey};
 use veilflow_engine::{Event, Observer};
 use veilflow_spec::{Cancellation, Cause, Fingerprint};
 
@@ -89,7 +89,7 @@ pub(super) async fn perform(site: Arc<Site>, order: Order, half: Half, stop: Sto
     };
     let path = Arc::clone(&order.task.path);
     let ran = tokio::task::spawn_blocking(move || {
-        let outcome = run(&site, &order, &half, &stop.flag, setup.as_deref(), &message);
+        let outcome = run(&site, &order, &half, &stop.flag, setup, message);
         drop(permits);
         outcome
     });
@@ -99,7 +99,7 @@ pub(super) async fn perform(site: Arc<Site>, order: Order, half: Half, stop: Sto
 }
 
 /// What a task holds while it runs, and its setup and message.
-type Prepared = (tokio::sync::OwnedSemaphorePermit, Option<Bytes>, Bytes);
+type Prepared = (tokio::sync::OwnedSemaphorePermit, Option<Pieces>, Pieces);
 
 async fn prepare(site: &Arc<Site>, order: &Order, half: &Half, mut from: From) -> Result<Prepared, Refusal> {
     // Before anything is fetched: what the site does not do costs it nothing.
@@ -134,7 +134,7 @@ fn invalid(terms: &Terms, reason: &str) -> Refusal {
 
 /// A message or a setup, whole. Where the connection is lost it goes on from what has arrived when the director sends the
 /// task again.
-async fn fetch(site: &Site, order: &Order, content: &Content, from: &mut From) -> Result<Bytes, Refusal> {
+async fn fetch(site: &Site, order: &Order, content: &Content, from: &mut From) -> Result<Pieces, Refusal> {
     let refused = |error: WireError| Refusal::Message { code: error.code(), reason: error.to_string() };
     let mut download = Download::new(content.clone(), site.config.resources.max_message).map_err(refused)?;
     loop {
@@ -159,8 +159,8 @@ fn run(
     order: &Order,
     half: &Half,
     cancellation: &Cancellation,
-    setup: Option<&[u8]>,
-    message: &[u8],
+    setup: Option<Pieces>,
+    message: Pieces,
 ) -> Outcome {
     if cancellation.is_cancelled() {
         return Outcome::Answered(Err(Cause::Cancelled));

@@ -83,7 +83,7 @@ impl Events {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let offset = state.tail.end();
-        state.tail.append(frame.bytes())?;
+        frame.parts().try_for_each(|part| state.tail.append(part))?;
         state.note(event.sequence, offset);
         Ok(())
     }

@@ -3,8 +3,10 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
@@ -189,7 +191,6 @@ impl ExperimentJournal {
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(LOG);
         let Opened { segments, records } = Segments::open(&path, RECORD_BYTES)?;
-        let decode = |record: Vec<u8>| ciborium::from_reader::<Record, _>(record.as_slice());
         let damaged = |error| JournalError::damaged(&path, 0, format!("a record cannot be read: {error}"));
         let history = records.into_iter().map(decode).collect::<Result<Vec<_>, _>>().map_err(damaged)?;
         let told = match history.first() {
@@ -229,22 +230,39 @@ impl ExperimentJournal {
 
 impl RunLog for ExperimentJournal {
     fn append(&self, record: &Record) -> io::Result<()> {
+        self.append_all(slice::from_ref(record))
+    }
+
+    fn append_all(&self, records: &[Record]) -> io::Result<()> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let log = log.ok_or_else(|| io::Error::other("the run is over, or was not begun"))?;
-        if let Record::Checkpoint { .. } = record {
+        let is_checkpoint = |record: &Record| matches!(record, Record::Checkpoint { .. });
+        if records.iter().any(is_checkpoint) {
             // Whoever resumes from here does not tell the earlier events again.
             self.events.sync()?;
-            return log.append(Frame::checkpoint(record)?);
         }
-        log.append(Frame::encode(record)?)
+        let frame = |record: &Record| {
+            let (lengths, bytes) = record.split();
+            Frame::with_bytes(&lengths, bytes, is_checkpoint(record))
+        };
+        log.append_all(records.iter().map(frame).collect::<io::Result<_>>()?)
     }
+}
+
+/// A record as [`append`](ExperimentJournal::append) wrote it: with the lengths of its bytes, which follow.
+fn decode(record: Vec<u8>) -> Result<Record, String> {
+    let mut rest = record.as_slice();
+    let head: Record<u64> = ciborium::from_reader(&mut rest).map_err(|error| error.to_string())?;
+    let head_bytes = record.len().saturating_sub(rest.len());
+    let bytes = Bytes::from(record).split_off(head_bytes);
+    head.join(bytes).ok_or_else(|| "its bytes are not as many as it says".to_owned())
 }
 
 impl Meta {
     fn write(&self, directory: &Path) -> Result<(), JournalError> {
         let path = directory.join(META);
         let frame = Frame::encode(self).map_err(JournalError::io("encode", &path))?;
-        write_atomically(&path, frame.bytes())
+        write_atomically(&path, &frame.parts().collect::<Vec<_>>().concat())
     }
 
     fn read(directory: &Path) -> Result<Self, JournalError> {

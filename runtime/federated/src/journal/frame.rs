@@ -12,6 +12,8 @@
 
 use std::io::{self, Read};
 
+use bytes::Bytes;
+use crc32fast::Hasher;
 use serde::Serialize;
 
 /// How many bytes stand before a payload.
@@ -22,40 +24,63 @@ const CHECKPOINT: u64 = 1 << 63;
 
 /// A record as it is written.
 #[derive(Debug)]
-pub(super) struct Frame(Vec<u8>);
+pub(super) struct Frame {
+    /// The header and the record in CBOR.
+    head: Vec<u8>,
+    /// What follows it as it is: large bytes are written from where they lie.
+    rest: Vec<Bytes>,
+}
 
 impl Frame {
     /// A record in CBOR.
     pub(super) fn encode<T: Serialize>(record: &T) -> io::Result<Self> {
-        Self::new(record, 0)
+        Self::new(record, Vec::new(), 0)
+    }
+
+    /// A record in CBOR, and bytes that are known by it. A checkpoint stands for all before it.
+    pub(super) fn with_bytes<T: Serialize>(
+        record: &T,
+        bytes: Vec<Bytes>,
+        checkpoint: bool,
+    ) -> io::Result<Self> {
+        Self::new(record, bytes, if checkpoint { CHECKPOINT } else { 0 })
     }
 
     /// A record in CBOR that stands for all before it.
     pub(super) fn checkpoint<T: Serialize>(record: &T) -> io::Result<Self> {
-        Self::new(record, CHECKPOINT)
+        Self::new(record, Vec::new(), CHECKPOINT)
     }
 
-    fn new<T: Serialize>(record: &T, mark: u64) -> io::Result<Self> {
-        let mut bytes = vec![0; HEADER];
-        ciborium::into_writer(record, &mut bytes).map_err(io::Error::other)?;
-        let length = bytes.len().saturating_sub(HEADER) as u64 | mark;
-        if let Some((header, payload)) = bytes.split_at_mut_checked(HEADER) {
+    fn new<T: Serialize>(record: &T, rest: Vec<Bytes>, mark: u64) -> io::Result<Self> {
+        let mut head = vec![0; HEADER];
+        ciborium::into_writer(record, &mut head).map_err(io::Error::other)?;
+        let mut frame = Self { head, rest };
+        let length = frame.len().saturating_sub(HEADER as u64) | mark;
+        if let Some((header, payload)) = frame.head.split_at_mut_checked(HEADER) {
             let length = length.to_le_bytes();
-            let checksums = [crc32fast::hash(&length), crc32fast::hash(payload)].map(u32::to_le_bytes);
+            let mut checksum = Hasher::new();
+            checksum.update(payload);
+            frame.rest.iter().for_each(|bytes| checksum.update(bytes));
+            let checksums = [crc32fast::hash(&length), checksum.finalize()].map(u32::to_le_bytes);
             header.copy_from_slice([&length[..], checksums.as_flattened()].concat().as_slice());
         }
-        Ok(Self(bytes))
+        Ok(frame)
     }
 
-    /// All of its bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+    /// All of its bytes, in order.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.head.as_slice()).chain(self.rest.iter().map(|bytes| &**bytes))
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> u64 {
+        self.parts().map(|part| part.len() as u64).sum()
     }
 
     /// Whether it stands for all before it.
     pub(super) fn is_checkpoint(&self) -> bool {
         // The highest bit of the last byte of a little-endian number.
-        self.0.get(7).is_some_and(|byte| byte & 0x80 != 0)
+        self.head.get(7).is_some_and(|byte| byte & 0x80 != 0)
     }
 }
 
@@ -164,7 +189,7 @@ mod tests {
     fn three() -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut ends) = (Vec::new(), vec![0]);
         for record in ["one", "two", "three"] {
-            bytes.extend_from_slice(Frame::encode(&record).unwrap().bytes());
+            Frame::encode(&record).unwrap().parts().for_each(|part| bytes.extend_from_slice(part));
             ends.push(bytes.len());
         }
         (bytes, ends)
@@ -208,9 +233,20 @@ mod tests {
     fn a_checkpoint_is_known_as_one() {
         for (frame, is) in [(Frame::encode(&"a").unwrap(), false), (Frame::checkpoint(&"a").unwrap(), true)] {
             assert_eq!(frame.is_checkpoint(), is);
-            let found = Scanner::new(frame.bytes(), 0, frame.bytes().len() as u64, 100).next().unwrap();
+            let bytes = frame.parts().collect::<Vec<_>>().concat();
+            let found = Scanner::new(bytes.as_slice(), 0, frame.len(), 100).next().unwrap();
             assert_eq!(matches!(found, Found::Checkpoint(_)), is, "{found:?}");
         }
+    }
+
+    #[test]
+    fn bytes_beside_a_record_are_part_of_it() {
+        let rest = [&b"one"[..], b"", b"two"].map(Bytes::from_static).to_vec();
+        let frame = Frame::with_bytes(&"a", rest, false).unwrap();
+        let mut bytes = frame.parts().collect::<Vec<_>>().concat();
+        assert_eq!(scan(&bytes, 100).0, [b"\x61aonetwo"]);
+        *bytes.last_mut().unwrap() ^= 1;
+        assert!(matches!(scan(&bytes, 100).1, Found::Torn | Found::Damaged(_)));
     }
 
     #[test]

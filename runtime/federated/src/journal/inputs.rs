@@ -68,7 +68,7 @@ impl FileInputJournal {
     /// Writes a record down, then takes it to memory.
     fn write(&mut self, record: Record) -> io::Result<()> {
         let frame = Frame::encode(&record)?;
-        let bytes = frame.bytes().len() as u64;
+        let bytes = frame.len();
         self.log.append(frame)?;
         self.written = self.written.saturating_add(bytes);
         apply(&mut self.memory, record)?;
@@ -85,7 +85,7 @@ impl FileInputJournal {
         let frame = Frame::checkpoint(&snapshot);
         apply(&mut self.memory, snapshot)?;
         let frame = frame?;
-        self.written = frame.bytes().len() as u64;
+        self.written = frame.len();
         self.due = self.written.saturating_mul(2).max(COMPACT_BYTES);
         self.log.append(frame)
     }

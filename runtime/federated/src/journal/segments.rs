@@ -87,9 +87,14 @@ impl Segments {
 
     /// Adds a record. It is durable when this returns. A checkpoint stands for all before it.
     pub(super) fn append(&self, frame: Frame) -> io::Result<()> {
+        self.append_all(vec![frame])
+    }
+
+    /// Adds records in order, with one sync.
+    pub(super) fn append_all(&self, frames: Vec<Frame>) -> io::Result<()> {
         let mut state = self.state();
-        state.queue.push(frame);
-        state.queued = state.queued.saturating_add(1);
+        state.queued = state.queued.saturating_add(frames.len() as u64);
+        state.queue.extend(frames);
         let ticket = state.queued;
         while state.durable < ticket {
             if let Some(kind) = state.failed {
@@ -140,7 +145,7 @@ impl Writer {
         let (_, mut frames) = batch.split_at(from.unwrap_or_default());
         if let Some((checkpoint, after)) = frames.split_first()
             && from.is_some()
-            && self.tail.end().saturating_add(checkpoint.bytes().len() as u64) > segment_bytes
+            && self.tail.end().saturating_add(checkpoint.len()) > segment_bytes
         {
             let number = self.number.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
             let old = mem::replace(self, begin(directory, number, Some(checkpoint))?);
@@ -150,19 +155,18 @@ impl Writer {
         if frames.is_empty() {
             return Ok(());
         }
-        frames.iter().try_for_each(|frame| self.tail.append(frame.bytes()))?;
+        frames.iter().flat_map(Frame::parts).try_for_each(|part| self.tail.append(part))?;
         self.tail.sync()
     }
 }
 
 /// Makes a new segment that begins with this record, durable.
 fn begin(directory: &Path, number: u64, checkpoint: Option<&Frame>) -> Result<Writer, JournalError> {
-    let checkpoint = checkpoint.map(Frame::bytes).unwrap_or_default();
     let file = replace(&path(directory, number), |file| {
         file.write_all(&MAGIC)?;
-        file.write_all(checkpoint)
+        checkpoint.into_iter().flat_map(Frame::parts).try_for_each(|part| file.write_all(part))
     })?;
-    let end = MAGIC.len().saturating_add(checkpoint.len()) as u64;
+    let end = (MAGIC.len() as u64).saturating_add(checkpoint.map_or(0, Frame::len));
     Ok(Writer { tail: Tail::new(file, end), number })
 }
 

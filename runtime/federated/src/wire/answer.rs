@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::{Request, Response};
@@ -21,7 +20,6 @@ use tonic::codec::Codec;
 use tonic::server::Grpc;
 use tonic::{Status, Streaming};
 
-use super::CHUNK_BYTES;
 use super::chunks::{Chunks, Party};
 use super::codec::{Cbor, ChunksIn, ChunksOut};
 use super::error::{Refusal, WireError};
@@ -29,6 +27,7 @@ use super::limits::{ANSWER_BYTES, Limits};
 use super::log::{Incident, Logger};
 use super::messages::ChunkHash;
 use super::method::Method;
+use super::packing::{Compression, Packed};
 use super::security::{Security, claimed_peer};
 use super::service::{Caller, DirectorService, Held};
 use super::stream::{Incoming, Outgoing};
@@ -149,9 +148,10 @@ impl<S: DirectorService> Server<S> {
                 call.respond(Cbor::default(), request, follow).await
             }
             Method::Fetch => {
-                let patience = call.patience;
-                let fetch =
-                    async move |mut messages| Ok(fetch(chunks, party, only(&mut messages, patience).await?));
+                let (patience, compression) = (call.patience, self.limits.compression);
+                let fetch = async move |mut messages| {
+                    Ok(fetch(chunks, party, compression, only(&mut messages, patience).await?))
+                };
                 call.respond(ChunksOut::default(), request, fetch).await
             }
             Method::Store => {
@@ -215,7 +215,7 @@ impl Call {
         C::Encode: Sync,
         F: Future<Output = Result<Answers<C::Encode>, Status>> + Send,
     {
-        let message_bytes = if self.method == Method::Store { CHUNK_BYTES } else { self.message_bytes };
+        let message_bytes = if self.method == Method::Store { Packed::MAX_BYTES } else { self.message_bytes };
         let mut answer = Some(answer);
         let call = &self;
         let service = tower::service_fn(move |request: tonic::Request<Streaming<C::Decode>>| {
@@ -260,29 +260,31 @@ async fn next<M>(messages: &mut Streaming<M>, patience: Duration) -> Result<Opti
 }
 
 /// The chunks of these hashes, each looked up when its turn comes.
-fn fetch(chunks: Chunks, party: Party, hashes: Vec<ChunkHash>) -> Answers<Bytes> {
-    let look_up = move |hash| {
+fn fetch(chunks: Chunks, party: Party, compression: Compression, hashes: Vec<ChunkHash>) -> Answers<Packed> {
+    let pack = move |hash| {
         let unknown =
             || Refusal::Unknown(format!("the chunk {hash}: nothing that is meant for {party} holds it"));
-        chunks.get(&party, &hash).ok_or_else(|| unknown().into())
+        let found = chunks.get(&party, &hash).ok_or_else(unknown);
+        async move { Ok(found?.pack(compression).await) }
     };
-    stream::iter(hashes).map(look_up).boxed()
+    stream::iter(hashes).map(pack).buffered(compression.ahead()).boxed()
 }
 
 /// Stores chunks, each hashed while the next one arrives, and says how many there were.
 async fn store(
     chunks: &Chunks,
     party: &Party,
-    mut messages: Streaming<Bytes>,
+    mut messages: Streaming<Packed>,
     patience: Duration,
 ) -> Result<u64, Status> {
     let mut count = 0;
     let mut arrived = next(&mut messages, patience).await?;
     while let Some(chunk) = arrived {
-        let hashing = tokio::task::spawn_blocking(move || (ChunkHash::of(&chunk), chunk));
+        let hashing = tokio::task::spawn_blocking(move || chunk.settle());
         let (hashed, following) = tokio::join!(hashing, next(&mut messages, patience));
         let (hash, chunk) =
-            hashed.map_err(|error| Refusal::Internal(format!("a chunk was not hashed: {error}")))?;
+            hashed.map_err(|error| Refusal::Internal(format!("a chunk was not hashed: {error}")))??;
+        let chunk = chunk.ok_or_else(|| Refusal::Busy("there is no memory for a chunk".to_owned()))?;
         chunks.put(party, hash, chunk)?;
         count += 1;
         arrived = following?;

@@ -9,12 +9,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use veilflow_engine::remote::Parcel;
+use veilflow_engine::remote::{Parcel, Pieces};
 use veilflow_spec::Name;
 
 use super::error::{Refusal, WireError};
 use super::hash::{chunk, chunk_len, hash_chunks};
 use super::messages::{ChunkHash, Content};
+use super::packing::Packing;
 use super::{CHUNK_BYTES, INLINE_BYTES};
 use crate::pki::{Peer, Role};
 
@@ -92,7 +93,7 @@ struct State {
 }
 
 struct ServedChunk {
-    bytes: Bytes,
+    packing: Packing,
     /// How often each reader's contents hold it.
     readers: HashMap<Arc<Party>, u32>,
 }
@@ -103,7 +104,7 @@ struct Stored {
     oldest_first: BTreeMap<u64, ChunkHash>,
 }
 
-/// What a stored chunk counts: a small one may hold the whole buffer that it arrived in.
+/// What a stored chunk counts, however small.
 const COUNTED: u64 = CHUNK_BYTES as u64;
 
 impl Stored {
@@ -184,7 +185,7 @@ impl Chunks {
             let entry = served.entry(*hash).or_insert_with(|| {
                 let bytes = chunk(bytes, number);
                 usage.served += bytes.len() as u64;
-                ServedChunk { bytes, readers: HashMap::new() }
+                ServedChunk { packing: Packing::new(bytes), readers: HashMap::new() }
             });
             *entry.readers.entry(Arc::clone(&reader)).or_insert(0) += 1;
         }
@@ -203,15 +204,15 @@ impl Chunks {
                 }
             }
             if entry.readers.is_empty() {
-                usage.served -= entry.bytes.len() as u64;
+                usage.served -= entry.packing.chunk().len() as u64;
                 served.remove(hash);
             }
         }
     }
 
-    /// A chunk, where it is served to this reader.
-    pub fn get(&self, reader: &Party, hash: &ChunkHash) -> Option<Bytes> {
-        self.lock().served_to(reader, hash)
+    /// A chunk for its way, where it is served to this reader.
+    pub(crate) fn get(&self, reader: &Party, hash: &ChunkHash) -> Option<Packing> {
+        self.lock().served_to(reader, hash).cloned()
     }
 
     /// Which of these chunks the peer has to store before it can name them in a content.
@@ -263,16 +264,14 @@ impl Chunks {
         Ok(())
     }
 
-    /// Takes a content out of what the peer stored. Memory is never needed twice: each chunk goes as it is copied.
+    /// Takes a content out of what the peer stored: the chunks themselves, without a copy.
     ///
     /// # Errors
     /// [`Refusal::TooLarge`] above [`Budget::content`], [`Refusal::Invalid`] where the chunks cannot be those of such a
     /// content, [`Refusal::Unknown`] where the peer stored not all of them: it asks what is missing, and stores it again.
-    pub async fn take(&self, peer: Party, content: Content) -> Result<Bytes, Refusal> {
+    pub fn take(&self, peer: &Party, content: Content) -> Result<Pieces, Refusal> {
         let chunks = match content {
-            Content::Inline(bytes) if bytes.len() <= INLINE_BYTES => {
-                return Ok(Bytes::from(bytes.into_vec()));
-            }
+            Content::Inline(bytes) if bytes.len() <= INLINE_BYTES => return Ok(bytes.into_vec().into()),
             Content::Inline(bytes) => {
                 return Err(Refusal::Invalid(format!(
                     "{} bytes inside a message: above {INLINE_BYTES} they go as chunks",
@@ -285,37 +284,18 @@ impl Chunks {
         // More than its share the peer could never store at once.
         check_size(chunks.bytes(), content.min(per_peer - per_peer % COUNTED))?;
         chunks.check(content).map_err(|error| Refusal::Invalid(error.to_string()))?;
-        let store = self.clone();
-        let assembled = tokio::task::spawn_blocking(move || store.assemble(&peer, &chunks));
-        assembled
-            .await
-            .map_err(|error| Refusal::Internal(format!("a content could not be put together: {error}")))?
-    }
-
-    fn assemble(&self, peer: &Party, content: &Content) -> Result<Bytes, Refusal> {
-        let mut parts = self.collect(peer, content)?;
-        if let [only] = parts.as_mut_slice() {
-            return Ok(std::mem::take(only));
-        }
-        let mut bytes = Vec::new();
-        usize::try_from(content.bytes())
-            .ok()
-            .and_then(|size| bytes.try_reserve_exact(size).ok())
-            .ok_or_else(|| Refusal::Busy(format!("there is no memory for {} bytes", content.bytes())))?;
-        for part in parts {
-            bytes.extend_from_slice(&part);
-        }
-        Ok(Bytes::from(bytes))
+        self.collect(peer, &chunks)
     }
 
     /// The chunks of a content, all or none, and no longer in the store.
-    fn collect(&self, peer: &Party, content: &Content) -> Result<Vec<Bytes>, Refusal> {
+    fn collect(&self, peer: &Party, content: &Content) -> Result<Pieces, Refusal> {
         let mut state = self.lock();
         let find = |state: &State, hash: &ChunkHash| {
             let own = state.stored.get(peer).and_then(|own| own.chunks.get(hash));
-            own.map(|(_, bytes)| bytes.clone()).or_else(|| state.served_to(peer, hash))
+            own.map(|(_, bytes)| bytes.clone())
+                .or_else(|| state.served_to(peer, hash).map(|served| served.chunk().clone()))
         };
-        let mut parts = Vec::with_capacity(content.chunks().len());
+        let mut parts = Pieces::default();
         for (number, hash) in content.chunks().iter().enumerate() {
             let bytes = find(&state, hash).ok_or_else(|| {
                 Refusal::Unknown(format!(
@@ -365,9 +345,9 @@ fn check_size(bytes: u64, limit: u64) -> Result<(), Refusal> {
 }
 
 impl State {
-    fn served_to(&self, reader: &Party, hash: &ChunkHash) -> Option<Bytes> {
+    fn served_to(&self, reader: &Party, hash: &ChunkHash) -> Option<&Packing> {
         let chunk = self.served.get(hash)?;
-        chunk.readers.contains_key(reader).then(|| chunk.bytes.clone())
+        chunk.readers.contains_key(reader).then_some(&chunk.packing)
     }
 
     fn has(&self, peer: &Party, hash: &ChunkHash) -> bool {

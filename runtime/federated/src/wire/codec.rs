@@ -1,16 +1,16 @@
-//! The codecs that tonic runs: messages in CBOR, and chunks as the bytes that they are.
+//! The codecs that tonic runs: messages in CBOR, and chunks behind the byte that says how they are packed.
 
 use std::marker::PhantomData;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-use super::CHUNK_BYTES;
 use super::bounds::{self, Malformed};
 use super::error::Refusal;
+use super::packing::Packed;
 
 /// A message in CBOR.
 ///
@@ -107,7 +107,7 @@ impl<E> Default for ChunksIn<E> {
 }
 
 impl<D: DeserializeOwned + Send + 'static> Codec for ChunksOut<D> {
-    type Encode = Bytes;
+    type Encode = Packed;
     type Decode = D;
     type Encoder = Raw;
     type Decoder = CborDecoder<D>;
@@ -123,7 +123,7 @@ impl<D: DeserializeOwned + Send + 'static> Codec for ChunksOut<D> {
 
 impl<E: Serialize + Send + 'static> Codec for ChunksIn<E> {
     type Encode = E;
-    type Decode = Bytes;
+    type Decode = Packed;
     type Encoder = CborEncoder<E>;
     type Decoder = Raw;
 
@@ -136,29 +136,32 @@ impl<E: Serialize + Send + 'static> Codec for ChunksIn<E> {
     }
 }
 
-/// A chunk as it is.
+/// A chunk as it is packed.
 pub(crate) struct Raw;
 
 impl Encoder for Raw {
-    type Item = Bytes;
+    type Item = Packed;
     type Error = Status;
 
-    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item);
+    fn encode(&mut self, item: Packed, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        dst.put_u8(item.mark());
+        dst.put_slice(item.bytes());
         Ok(())
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         // One chunk with gRPC's five bytes before it, so that a buffer is made once.
-        BufferSettings::new(CHUNK_BYTES + 64, CHUNK_BYTES)
+        BufferSettings::new(Packed::MAX_BYTES + 64, Packed::MAX_BYTES)
     }
 }
 
 impl Decoder for Raw {
-    type Item = Bytes;
+    type Item = Packed;
     type Error = Status;
 
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
+    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Packed>, Status> {
+        let empty = |_| Refusal::Malformed("a chunk that does not say how it is packed".to_owned());
+        let mark = src.try_get_u8().map_err(empty)?;
+        Ok(Some(Packed::arrived(mark, src.copy_to_bytes(src.remaining()))?))
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, Stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming as ResponseBody;
@@ -27,13 +27,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::client::Grpc;
 
-use super::CHUNK_BYTES;
 use super::codec::{Cbor, ChunksIn, ChunksOut};
 use super::cut::Cut;
 use super::error::WireError;
 use super::limits::{ANSWER_BYTES, CONNECTION_WINDOW, FRAME_BYTES, Limits, STREAM_WINDOW};
 use super::messages::{Ask, ChunkHash, EnvoyStatus, Follow, FromEnvoy, Results, Submit, ToEnvoy, Told};
 use super::method::Method;
+use super::packing::{Compression, Packed, Packing};
 use super::security::{Dialing, PARTY_HEADER, require_loopback};
 use super::stream::{Incoming, Outgoing};
 use crate::experiment::Summary;
@@ -51,6 +51,7 @@ const CALL: Duration = Duration::from_secs(60);
 pub struct Connection {
     calls: Grpc<Calls>,
     queue: usize,
+    compression: Compression,
     over: watch::Receiver<Option<String>>,
 }
 
@@ -216,7 +217,7 @@ impl Connection {
             .map_err(|error| target.invalid(error))?;
         let calls =
             Grpc::with_origin(Calls { sender, party }, origin).max_decoding_message_size(ANSWER_BYTES);
-        Ok(Self { calls, queue: limits.queue, over })
+        Ok(Self { calls, queue: limits.queue, compression: limits.compression, over })
     }
 
     /// Returns when the connection is gone, and says why.
@@ -320,10 +321,10 @@ impl Connection {
     }
 
     /// These chunks, in this order. Nothing is checked yet: see [`Download`](super::Download).
-    pub(crate) async fn fetch(&self, hashes: Vec<ChunkHash>) -> Result<tonic::Streaming<Bytes>, WireError> {
+    pub(crate) async fn fetch(&self, hashes: Vec<ChunkHash>) -> Result<tonic::Streaming<Packed>, WireError> {
         let request = tonic::Request::new(tokio_stream::once(hashes));
         let path = PathAndQuery::from_static(Method::Fetch.path());
-        let mut calls = self.calls.clone().max_decoding_message_size(CHUNK_BYTES);
+        let mut calls = self.calls.clone().max_decoding_message_size(Packed::MAX_BYTES);
         Ok(calls.streaming(request, path, ChunksIn::default()).await?.into_inner())
     }
 
@@ -332,9 +333,12 @@ impl Connection {
         &self,
         chunks: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<u64, WireError> {
+        let compression = self.compression;
+        let pack = move |chunk| Packing::new(chunk).pack(compression);
+        let packed = chunks.map(pack).buffered(compression.ahead());
         let path = PathAndQuery::from_static(Method::Store.path());
         let mut calls = self.calls.clone();
-        let answer = calls.client_streaming(tonic::Request::new(chunks), path, ChunksOut::default()).await?;
+        let answer = calls.client_streaming(tonic::Request::new(packed), path, ChunksOut::default()).await?;
         Ok(answer.into_inner())
     }
 

@@ -1,8 +1,10 @@
-//! How much a peer may ask of this process.
+//! How much a peer may ask of this process, and how it sends.
 
 use std::time::Duration;
 
-/// How much a peer may ask of this process. The defaults suit a director with a few hundred envoys.
+use super::packing::Compression;
+
+/// How much a peer may ask of this process, and how it sends. The defaults suit a director with a few hundred envoys.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The most bytes of one message in a request.
@@ -33,6 +35,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How many messages wait for a peer that does not read before [`Outgoing::send`](super::Outgoing::send) waits.
     pub queue: usize,
+    /// How this process sends chunks.
+    pub compression: Compression,
 }
 
 impl Default for Limits {
@@ -52,6 +56,7 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             queue: 64,
+            compression: Compression::None,
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Contents of any size over a connection that may be cut: what has arrived and was checked is never asked for again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use tokio::task::JoinHandle;
+use veilflow_engine::remote::Pieces;
 
 use super::dial::Connection;
 use super::error::{Refusal, WireError};
 use super::hash::{chunk, chunk_len, hash_chunks};
 use super::messages::{ChunkHash, Content};
+use super::packing::Settled;
 use super::{CHUNK_BYTES, INLINE_BYTES};
 
 /// How many chunks are hashed while others arrive.
@@ -19,20 +21,20 @@ const HASHING: usize = 4;
 /// A content on its way here.
 #[derive(Debug)]
 pub struct Download {
-    bytes: Vec<u8>,
+    arrived: Pieces,
     size: u64,
     chunks: Vec<ChunkHash>,
-    /// The number of each chunk that has arrived.
-    have: HashMap<ChunkHash, usize>,
+    /// The chunks that have arrived.
+    have: HashMap<ChunkHash, Bytes>,
     /// How many chunks have arrived.
     done: usize,
 }
 
 impl Download {
-    /// A download of this content, whose memory is reserved now.
+    /// A download of this content.
     ///
     /// # Errors
-    /// [`WireError::TooLarge`], [`WireError::ChunkCount`] and [`WireError::Memory`].
+    /// [`WireError::TooLarge`] and [`WireError::ChunkCount`].
     pub fn new(content: Content, max_bytes: u64) -> Result<Self, WireError> {
         content.check(max_bytes)?;
         let size = content.bytes();
@@ -43,44 +45,39 @@ impl Download {
             // A short chunk cannot have the hash of a whole one.
             return Err(WireError::Corrupt(*last));
         }
-        let (bytes, chunks) = match content {
+        let (arrived, chunks) = match content {
             Content::Inline(bytes) if bytes.len() > INLINE_BYTES => {
                 return Err(WireError::TooLarge { bytes: size, limit: INLINE_BYTES as u64 });
             }
-            Content::Inline(bytes) => (bytes.into_vec(), Vec::new()),
-            Content::Chunks { chunks, .. } => {
-                let mut bytes = Vec::new();
-                let reserved = usize::try_from(size).ok().and_then(|size| bytes.try_reserve_exact(size).ok());
-                reserved.ok_or(WireError::Memory(size))?;
-                (bytes, chunks)
-            }
+            Content::Inline(bytes) => (bytes.into_vec().into(), Vec::new()),
+            Content::Chunks { chunks, .. } => (Pieces::default(), chunks),
         };
-        Ok(Self { bytes, size, chunks, have: HashMap::new(), done: 0 })
+        Ok(Self { arrived, size, chunks, have: HashMap::new(), done: 0 })
     }
 
     /// How many bytes have arrived.
     pub fn arrived(&self) -> u64 {
-        self.bytes.len() as u64
+        self.arrived.len()
     }
 
     /// Fetches what is missing. After an error that is [transient](WireError::is_transient) it goes on where it stopped,
     /// over this connection or another.
     ///
     /// # Errors
-    /// As every call, and [`WireError::Corrupt`].
+    /// As every call, [`WireError::Corrupt`] and [`WireError::Memory`].
     pub async fn run(&mut self, connection: &Connection) -> Result<(), WireError> {
         if self.done == self.chunks.len() {
             return Ok(());
         }
         let mut wanted = Vec::new();
-        let mut asked = self.have.clone();
+        let mut asked: HashSet<ChunkHash> = self.have.keys().copied().collect();
         for hash in self.chunks.iter().skip(self.done) {
-            if asked.insert(*hash, 0).is_none() {
+            if asked.insert(*hash) {
                 wanted.push(*hash);
             }
         }
         let mut arriving = connection.fetch(wanted).await?;
-        let mut hashing: FuturesOrdered<JoinHandle<(ChunkHash, Bytes)>> = FuturesOrdered::new();
+        let mut hashing: FuturesOrdered<JoinHandle<Settled>> = FuturesOrdered::new();
         let mut more = true;
         let mut cut = None;
         loop {
@@ -89,12 +86,12 @@ impl Download {
                 biased;
                 Some(hashed) = hashing.next() => {
                     let (hash, bytes) =
-                        hashed.map_err(|error| Refusal::Internal(format!("a chunk was not hashed: {error}")))?;
-                    self.append(hash, &bytes)?;
+                        hashed.map_err(|error| Refusal::Internal(format!("a chunk was not hashed: {error}")))??;
+                    self.append(hash, bytes.ok_or(WireError::Memory(self.size))?)?;
                 }
                 chunk = arriving.message(), if more && hashing.len() < HASHING => match chunk {
                     Ok(Some(chunk)) => {
-                        hashing.push_back(tokio::task::spawn_blocking(move || (ChunkHash::of(&chunk), chunk)));
+                        hashing.push_back(tokio::task::spawn_blocking(move || chunk.settle()));
                     }
                     Ok(None) => more = false,
                     // What has arrived whole counts.
@@ -113,24 +110,23 @@ impl Download {
     }
 
     /// Adds a chunk that has arrived.
-    fn append(&mut self, hash: ChunkHash, bytes: &[u8]) -> Result<(), WireError> {
+    fn append(&mut self, hash: ChunkHash, bytes: Bytes) -> Result<(), WireError> {
         let Some(&expected) = self.chunks.get(self.done) else {
             return Err(WireError::Corrupt(hash));
         };
         if hash != expected || bytes.len() != chunk_len(self.size, self.done) {
             return Err(WireError::Corrupt(expected));
         }
-        self.bytes.extend_from_slice(bytes);
-        self.have.insert(hash, self.done);
+        self.arrived.push(bytes.clone());
+        self.have.insert(hash, bytes);
         self.done += 1;
         Ok(())
     }
 
     /// Adds the chunks that are due and equal one that is here.
     fn repeat(&mut self) {
-        while let Some(&number) = self.chunks.get(self.done).and_then(|hash| self.have.get(hash)) {
-            let start = number * CHUNK_BYTES;
-            self.bytes.extend_from_within(start..start + CHUNK_BYTES);
+        while let Some(bytes) = self.chunks.get(self.done).and_then(|hash| self.have.get(hash)) {
+            self.arrived.push(bytes.clone());
             self.done += 1;
         }
     }
@@ -139,11 +135,11 @@ impl Download {
     ///
     /// # Errors
     /// [`WireError::Lost`] where not all of it has arrived.
-    pub fn finish(self) -> Result<Bytes, WireError> {
+    pub fn finish(self) -> Result<Pieces, WireError> {
         if self.done < self.chunks.len() {
-            return Err(WireError::Lost(format!("{} of {} bytes have arrived", self.bytes.len(), self.size)));
+            return Err(WireError::Lost(format!("{} of {} bytes have arrived", self.arrived(), self.size)));
         }
-        Ok(Bytes::from(self.bytes))
+        Ok(self.arrived)
     }
 }
 
@@ -152,7 +148,7 @@ impl Connection {
     ///
     /// # Errors
     /// As [`Download`].
-    pub async fn fetch_content(&self, content: Content, max_bytes: u64) -> Result<Bytes, WireError> {
+    pub async fn fetch_content(&self, content: Content, max_bytes: u64) -> Result<Pieces, WireError> {
         let mut download = Download::new(content, max_bytes)?;
         download.run(self).await?;
         download.finish()
@@ -190,7 +186,7 @@ mod tests {
     use super::*;
 
     fn arrives(download: &mut Download, bytes: &[u8]) -> Result<(), WireError> {
-        download.append(ChunkHash::of(bytes), bytes)?;
+        download.append(ChunkHash::of(bytes), Bytes::copy_from_slice(bytes))?;
         download.repeat();
         Ok(())
     }
@@ -209,7 +205,7 @@ mod tests {
         assert_eq!(download.arrived(), 2 * CHUNK_BYTES as u64);
         arrives(&mut download, parts[2]).unwrap();
         assert!(matches!(arrives(&mut download, parts[2]), Err(WireError::Corrupt(_))));
-        assert_eq!(download.finish().unwrap(), bytes);
+        assert_eq!(download.finish().unwrap().into_bytes(), bytes);
     }
 
     #[test]
@@ -217,7 +213,7 @@ mod tests {
         let bytes = vec![3; 4 * CHUNK_BYTES];
         let mut download = Download::new(Content::new(&bytes, &hash_chunks(&bytes)), u64::MAX).unwrap();
         arrives(&mut download, &bytes[..CHUNK_BYTES]).unwrap();
-        assert_eq!(download.finish().unwrap(), bytes);
+        assert_eq!(download.finish().unwrap().into_bytes(), bytes);
     }
 
     #[test]

@@ -39,7 +39,7 @@ async fn a_broadcast_reaches_many_from_one_copy() {
             let connection = director.dial("envoy", &format!("Site{number}")).await;
             let (_say, _hear, content) = tasked(&connection).await;
             assert_eq!(content.chunks().len(), 10);
-            assert_eq!(&connection.fetch_content(content, MAX).await.unwrap(), model);
+            assert_eq!(&connection.fetch_content(content, MAX).await.unwrap().into_bytes(), model);
             assert_eq!(director.chunks().usage().served, model.len() as u64);
         }
     });
@@ -60,7 +60,7 @@ async fn chunks_go_to_whom_they_are_meant_for_and_as_long_as_they_are() {
         assert_eq!(guess.unwrap_err().code(), "unknown", "{role}/{name}");
         assert_eq!(other.missing(content.chunks().to_vec()).await.unwrap().len(), 3, "{role}/{name}");
     }
-    assert_eq!(envoy.fetch_content(content.clone(), MAX).await.unwrap(), model);
+    assert_eq!(envoy.fetch_content(content.clone(), MAX).await.unwrap().into_bytes(), model);
     // The delivery ends, and its chunks with it.
     let over =
         FromEnvoy::Done { experiment: id("1"), task: task_key(), outcome: Err(veilflow_spec::Cause::Busy) };
@@ -115,14 +115,14 @@ async fn a_client_gets_and_gives_large_contents_too() {
     *director.script.report.lock().await = Some(Arc::new(Parcel::new(report.clone())));
     for _ in 0..3 {
         let results = client.show(Ask { id: id("1") }).await.unwrap();
-        assert_eq!(client.fetch_content(results.report.unwrap(), MAX).await.unwrap(), report);
+        assert_eq!(client.fetch_content(results.report.unwrap(), MAX).await.unwrap().into_bytes(), report);
         assert_eq!(director.chunks().usage().served, report.len() as u64);
     }
     let closed = client.clone();
     drop(client);
     let other = director.dial("client", "Other").await;
     let content = other.show(Ask { id: id("1") }).await.unwrap().report.unwrap();
-    assert_eq!(other.fetch_content(content, MAX).await.unwrap(), report);
+    assert_eq!(other.fetch_content(content, MAX).await.unwrap().into_bytes(), report);
     drop(closed);
 }
 
@@ -147,7 +147,7 @@ async fn a_cut_download_goes_on_where_it_stopped() {
         cuts += 1;
     }
     assert!(cuts >= 3, "{cuts} cuts");
-    assert_eq!(download.finish().unwrap(), model);
+    assert_eq!(download.finish().unwrap().into_bytes(), model);
     // What a cut catches in flight is sent again, and nothing else.
     assert!(proxy.passed() < model.len() + cuts * 3 * MIB, "{} bytes passed", proxy.passed());
 }
@@ -221,8 +221,61 @@ async fn an_envoy_that_does_not_read_holds_up_nobody() {
     proxy.set(Way::Silent);
     let envoy = director.dial("envoy", "Bengaluru").await;
     let (_say, _hear, content) = tasked(&envoy).await;
-    assert_eq!(soon("the model", envoy.fetch_content(content, MAX)).await.unwrap(), model);
+    assert_eq!(soon("the model", envoy.fetch_content(content, MAX)).await.unwrap().into_bytes(), model);
     assert!(!stuck.is_finished());
     proxy.set(Way::Open);
-    assert_eq!(soon("the model, late", stuck).await.unwrap().unwrap(), model);
+    assert_eq!(soon("the model, late", stuck).await.unwrap().unwrap().into_bytes(), model);
+}
+
+/// A model as it may be: much of it the same, some of it noise.
+fn compressible() -> Bytes {
+    let noise = bytes(MIB, 15);
+    let whole = (0..6).flat_map(|part| if part == 2 { noise.to_vec() } else { vec![part; MIB] });
+    whole.chain(*b"end").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_compresses_and_what_arrives_is_the_same() {
+    let model = compressible();
+    let mut crossed = Vec::new();
+    for compression in [Compression::None, Compression::Zstd] {
+        let limits = Limits { compression, ..Limits::default() };
+        let mut director = Running::start(limits.clone()).await;
+        *director.script.task.lock().await = Some(Arc::new(Parcel::new(model.clone())));
+        let proxy = Proxy::before(director.address, Way::Open).await;
+        let security = Dialing::InsecureLoopback(Some(party("envoy", "Bengaluru")));
+        let envoy = dial(&format!("http://{}", proxy.address), &security, &limits).await.unwrap();
+        let (say, _hear, content) = tasked(&envoy).await;
+        assert_eq!(envoy.fetch_content(content, MAX).await.unwrap().into_bytes(), model);
+        // The chunks that it was sent need not be sent back.
+        let mut answer = model.to_vec();
+        answer.iter_mut().for_each(|byte| *byte = byte.wrapping_add(100));
+        say.send(done(envoy.store_content(&answer.clone().into()).await.unwrap())).await.unwrap();
+        loop {
+            if let Seen::Answer(_, got) = director.sees().await {
+                assert_eq!(got, answer);
+                break;
+            }
+        }
+        crossed.push((proxy.passed(), proxy.sent()));
+    }
+    let [(plain_down, plain_up), (down, up)] = crossed[..] else { panic!("{crossed:?}") };
+    assert!(plain_down > model.len() && plain_up > model.len(), "{crossed:?}");
+    // The noise crosses as it is, and nearly nothing else.
+    for crossed in [down, up] {
+        assert!((MIB..MIB + MIB / 4).contains(&crossed), "{crossed} bytes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_chunk_crosses_to_who_sends_plain_ones() {
+    let model = compressible();
+    let limits = Limits { compression: Compression::Zstd, ..Limits::default() };
+    let director = Running::start(limits).await;
+    *director.script.task.lock().await = Some(Arc::new(Parcel::new(model.clone())));
+    for name in ["Bengaluru", "Portland"] {
+        let envoy = director.dial("envoy", name).await;
+        let (_say, _hear, content) = tasked(&envoy).await;
+        assert_eq!(envoy.fetch_content(content, MAX).await.unwrap().into_bytes(), model);
+    }
 }

@@ -104,7 +104,7 @@ async fn a_request_that_does_not_end_is_refused() {
         assert!(director.logged("refused").await.to_string().contains("no whole message arrived"));
     }
     // A chunk that trickles.
-    let trickle = request("/veilflow.Director/Store", body(vec![frame(CHUNK_BYTES, &[1; 1000])], false));
+    let trickle = request("/veilflow.Director/Store", body(vec![frame(CHUNK_BYTES, &[0; 1000])], false));
     assert_eq!(status(&mut sender, trickle).await, tonic::Code::InvalidArgument as i32);
     director.still_serves().await;
 }
@@ -145,6 +145,32 @@ async fn a_message_that_is_none_is_refused() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_unpacks_to_more_than_a_chunk_is_refused() {
+    let director = Running::start(Limits::default()).await;
+    let mut sender = raw(&director).await;
+    let marked = |mark: u8, bytes: &[u8]| {
+        let bytes = [&[mark], bytes].concat();
+        frame(bytes.len(), &bytes)
+    };
+    // 64 MiB in a few KiB.
+    let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 3).unwrap();
+    assert!(bomb.len() < 64 * 1024);
+    let whole = zstd::bulk::compress(&[7; 1000], 3).unwrap();
+    for (chunk, code, text) in [
+        (marked(1, &bomb), tonic::Code::OutOfRange, "67108864 bytes unpacked"),
+        (marked(1, &whole[..whole.len() - 1]), tonic::Code::InvalidArgument, "malformed"),
+        (marked(2, &whole), tonic::Code::InvalidArgument, "marked 2"),
+        (frame(0, &[]), tonic::Code::InvalidArgument, "does not say how it is packed"),
+    ] {
+        let store = request("/veilflow.Director/Store", body(vec![chunk], true));
+        assert_eq!(status(&mut sender, store).await, code as i32, "{text}");
+        assert!(director.logged("refused").await.to_string().contains(text), "{text}");
+    }
+    assert_eq!(director.chunks().usage().stored, 0);
+    director.still_serves().await;
+}
+
+#[tokio::test]
 async fn storing_without_asking_needs_the_same_role() {
     let director = Running::start(Limits::default()).await;
     let mut sender = raw(&director).await;
@@ -153,7 +179,7 @@ async fn storing_without_asking_needs_the_same_role() {
         ("envoy/../Eve", tonic::Code::Unauthenticated),
         ("Eve", tonic::Code::Unauthenticated),
     ] {
-        let mut store = request("/veilflow.Director/Store", body(vec![frame(1, &[1])], true));
+        let mut store = request("/veilflow.Director/Store", body(vec![frame(2, &[0, 1])], true));
         store.headers_mut().insert("veilflow-party", party.parse().unwrap());
         assert_eq!(status(&mut sender, store).await, code as i32, "{party}");
         director.logged("refused").await;

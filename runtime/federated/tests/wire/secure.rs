@@ -256,5 +256,5 @@ async fn large_contents_cross_over_tls() {
     let client = dial_as(&director, &federation.made.client).await.unwrap();
     let content =
         client.show(veilflow_federated::wire::messages::Ask { id: id("1") }).await.unwrap().report.unwrap();
-    assert_eq!(client.fetch_content(content, 64 << 20).await.unwrap(), report);
+    assert_eq!(client.fetch_content(content, 64 << 20).await.unwrap().into_bytes(), report);
 }

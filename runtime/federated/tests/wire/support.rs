@@ -141,7 +141,7 @@ impl Script {
                     task(message)
                 }
                 FromEnvoy::Done { experiment, task, outcome: Ok(content) } => {
-                    let answer = self.chunks.take(caller.party(), content).await?;
+                    let answer = self.chunks.take(&caller.party(), content)?.into_bytes();
                     self.seen.send(Seen::Answer(caller.peer().name.clone(), answer)).ok();
                     ToEnvoy::Acknowledged { experiment, task }
                 }
@@ -203,7 +203,7 @@ impl DirectorService for Script {
             return Err(Refusal::FlowMismatch { flow: submit.terms.flow, director, yours });
         }
         let params = match submit.params {
-            Some(content) => self.chunks.take(caller.party(), content).await?.len(),
+            Some(content) => self.chunks.take(&caller.party(), content)?.len() as usize,
             None => 0,
         };
         let owner = caller.peer().name.clone();
@@ -378,6 +378,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     way: watch::Sender<Way>,
     passed: watch::Sender<usize>,
+    sent: watch::Sender<usize>,
 }
 
 impl Proxy {
@@ -385,15 +386,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (way, ways) = watch::channel(way);
-        let (passed, _) = watch::channel(0);
-        let count = passed.clone();
+        let ((passed, _), (sent, _)) = (watch::channel(0), watch::channel(0));
+        let count = (sent.clone(), passed.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let far = TcpStream::connect(director).await.unwrap();
                 tokio::spawn(pass(near, far, ways.clone(), count.clone()));
             }
         });
-        Self { address, way, passed }
+        Self { address, way, passed, sent }
     }
 
     pub(crate) fn set(&self, way: Way) {
@@ -404,9 +405,19 @@ impl Proxy {
     pub(crate) fn passed(&self) -> usize {
         *self.passed.borrow()
     }
+
+    /// How many bytes went to the director, in all connections together.
+    pub(crate) fn sent(&self) -> usize {
+        *self.sent.borrow()
+    }
 }
 
-async fn pass(near: TcpStream, far: TcpStream, mut way: watch::Receiver<Way>, passed: watch::Sender<usize>) {
+async fn pass(
+    near: TcpStream,
+    far: TcpStream,
+    mut way: watch::Receiver<Way>,
+    (sent, passed): (watch::Sender<usize>, watch::Sender<usize>),
+) {
     let (mut near_reads, mut near_writes) = near.into_split();
     let (mut far_reads, mut far_writes) = far.into_split();
     let mut up = way.clone();
@@ -415,6 +426,7 @@ async fn pass(near: TcpStream, far: TcpStream, mut way: watch::Receiver<Way>, pa
         loop {
             up.wait_for(|way| *way != Way::Silent).await.ok();
             let Ok(read @ 1..) = near_reads.read(&mut buffer).await else { return };
+            sent.send_modify(|sent| *sent += read);
             up.wait_for(|way| *way != Way::Silent).await.ok();
             if far_writes.write_all(&buffer[..read]).await.is_err() {
                 return;

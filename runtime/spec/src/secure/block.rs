@@ -1,6 +1,7 @@
 //! A secure join in the graph.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 
 use crate::error::{Result, StepError};
@@ -86,7 +87,7 @@ impl<A, C> Secure<A, C> {
     ///
     /// # Errors
     /// Bytes that are no such message.
-    pub fn decode_message(&self, bytes: &[u8]) -> Result<Given> {
+    pub fn decode_message(&self, bytes: impl Read) -> Result<Given> {
         Given::decode(bytes, self.carried)
     }
 

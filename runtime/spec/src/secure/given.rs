@@ -91,7 +91,7 @@ impl Given {
     }
 
     /// The message that reached a site as these bytes.
-    pub(crate) fn decode(bytes: &[u8], carried: Carried) -> Result<Self> {
+    pub(crate) fn decode(bytes: impl io::Read, carried: Carried) -> Result<Self> {
         Ok(Self::new((carried.share)(carried.codec.decode(bytes)?)?, carried))
     }
 

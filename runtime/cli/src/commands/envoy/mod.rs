@@ -25,7 +25,7 @@ use crate::serving::{self, PartLog, Ready};
 use crate::settings::{self, Kind, Setting};
 
 /// The keys of an envoy's file that are flags too.
-const SETTINGS: [Setting; 16] = [
+const SETTINGS: [Setting; 17] = [
     Setting { key: "name", kind: Kind::Text("NAME"), help: "This site's name, as its certificate has it" },
     Setting { key: "director", kind: Kind::Text("URL"), help: "Where the director is" },
     Setting { key: "identity", kind: Kind::Path("DIR"), help: "Folder with the site's key and certificate" },
@@ -77,6 +77,11 @@ const SETTINGS: [Setting; 16] = [
         key: "resources.device",
         kind: Kind::Text("DEVICE"),
         help: "What tasks compute on: cpu or cuda:0",
+    },
+    Setting {
+        key: "connection.compression",
+        kind: Kind::Text("HOW"),
+        help: "How answers are sent: none or zstd, which shows on the line how compressible they are [default: none]",
     },
 ];
 

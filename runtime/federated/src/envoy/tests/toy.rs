@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
-use veilflow_engine::remote::{HostedRun, SiteSettings, SiteTasks, TaskKey};
+use veilflow_engine::remote::{HostedRun, Pieces, SiteSettings, SiteTasks, TaskKey};
 use veilflow_spec::{
     Cancellation, Cause, Context, Fingerprint, Flow, FlowDescription, Foreach, Inputs, Name, Result,
     StepError,
@@ -158,12 +158,12 @@ impl SiteTasks for ToySite {
     fn perform(
         &self,
         task: &TaskKey,
-        _setup: Option<&[u8]>,
-        message: &[u8],
+        _setup: Option<Pieces>,
+        message: Pieces,
         cancellation: &Cancellation,
     ) -> Result<Vec<u8>, Cause> {
         let (end, ended) = std::sync::mpsc::channel();
-        let (task, message) = (task.clone(), message.to_vec());
+        let (task, message) = (task.clone(), message.into_bytes().to_vec());
         let (cancellation, settings) = (cancellation.clone(), Arc::clone(&self.settings));
         // A test that is over waits for nothing.
         let _ = self.script.perform.send(Performing { task, message, cancellation, settings, end });

@@ -1,6 +1,5 @@
-use serde_bytes::ByteBuf;
 use tempfile::{TempDir, tempdir};
-use veilflow_engine::remote::TaskKey;
+use veilflow_engine::remote::{Pieces, TaskKey};
 use veilflow_spec::{Cause, Fingerprint, Name};
 
 use super::super::events::tests::event;
@@ -49,13 +48,17 @@ fn restarted(directory: &TempDir) -> (StateDir, Vec<ExperimentJournal>) {
 }
 
 fn checkpoint(events: u64) -> Record {
-    let bytes = || ByteBuf::from(vec![1, 2, 3]);
+    let bytes = || Pieces::from(vec![1, 2, 3]);
     Record::Checkpoint { position: bytes(), aggregator: bytes(), hidden: bytes(), value: bytes(), events }
 }
 
 fn answer(from: &str) -> Record {
     let task = TaskKey { path: "repeat/0".into(), loops: [1].into(), attempt: 0 };
-    let outcome = if from == "Portland" { Err(Cause::Busy) } else { Ok(ByteBuf::from(vec![9; 1000])) };
+    let outcome = if from == "Portland" {
+        Err(Cause::Busy)
+    } else {
+        Ok([vec![9; 1000], vec![8; 10]].into_iter().map(Bytes::from).collect())
+    };
     Record::Answer { task, from: Name::from(from), outcome }
 }
 
@@ -101,6 +104,22 @@ fn an_id_is_taken_once() {
     let error = state.create(first.submit(), first.summary(), Some(&[1])).unwrap_err();
     assert!(matches!(error, JournalError::Exists { id } if id == first.id()), "{error}");
     assert_eq!(first.params().unwrap(), None);
+}
+
+#[test]
+fn a_large_answer_is_written_from_where_it_lies() {
+    let directory = tempdir().unwrap();
+    let state = StateDir::open(directory.path()).unwrap();
+    let journal = create(&state, 10, None);
+    journal.resume().unwrap();
+    let task = TaskKey { path: "repeat/0".into(), loops: [1].into(), attempt: 0 };
+    let pieces = (0..8).map(|number| Bytes::from(vec![number; 1 << 20])).collect();
+    let answer = Record::Answer { task, from: Name::from("Bengaluru"), outcome: Ok(pieces) };
+    let taken = allocation_counter::measure(|| journal.append(&answer).unwrap());
+    assert!(taken.bytes_max < 64 * 1024, "{} bytes for 8 MiB", taken.bytes_max);
+    drop((state, journal));
+    let (_state, journals) = restarted(&directory);
+    assert_eq!(journals[0].resume().unwrap(), [answer]);
 }
 
 #[test]

@@ -38,6 +38,19 @@ fn names(directory: &TempDir) -> Vec<String> {
 }
 
 #[test]
+fn records_that_are_given_together_follow_each_other() {
+    let directory = tempdir().unwrap();
+    let (log, _) = open(&directory);
+    log.append(frame("a")).unwrap();
+    log.append_all(vec![frame("b"), frame("c")]).unwrap();
+    log.append_all(Vec::new()).unwrap();
+    assert_eq!(records(&directory), ["a", "b", "c"]);
+    log.append_all(vec![frame("d"), checkpoint("E"), frame("f")]).unwrap();
+    drop(log);
+    assert_eq!(records(&directory), ["E", "f"]);
+}
+
+#[test]
 fn a_log_is_its_last_checkpoint_and_what_followed() {
     let directory = tempdir().unwrap();
     let (log, before) = open(&directory);
@@ -86,7 +99,7 @@ fn a_torn_tail_is_cut_and_the_rest_is_kept() {
     drop(log);
     let file = path(directory.path(), 1);
     let whole = written(&file);
-    let (first, each) = (MAGIC.len(), frame("a").bytes().len());
+    let (first, each) = (MAGIC.len(), frame("a").len() as usize);
     // The file ends there, or has room for more.
     for (length, room) in (first..whole.len()).flat_map(|length| [(length, 0), (length, 1000)]) {
         let mut bytes = whole[..length].to_vec();
@@ -118,7 +131,7 @@ fn damage_is_refused_and_left_as_it_is() {
         assert_eq!(fs::read(&file).unwrap(), bytes);
         error.to_string()
     };
-    let end_of_first = MAGIC.len() + frame("A").bytes().len();
+    let end_of_first = MAGIC.len() + frame("A").len() as usize;
     for at in 0..end_of_first {
         let mut changed = whole.clone();
         changed[at] ^= 1;
