@@ -222,7 +222,7 @@ fn a_checkpoint_with_several_messages_in_the_place_of_one_is_refused() {
         .end();
     let [Block::Step(start), Block::Secure(secure)] = flow.graph().blocks() else { panic!("{flow:?}") };
     let message = |bytes: Vec<u8>| {
-        let addressed = secure.address(start.output().decode(&bytes).unwrap()).unwrap();
+        let addressed = secure.address(start.output().decode(bytes.as_slice()).unwrap()).unwrap();
         let payloads: BTreeMap<Name, Payload> = match addressed {
             Addressed::All(one) => [("a".into(), Payload::Shared(one))].into(),
             Addressed::Only(names, one) => {
