@@ -113,7 +113,7 @@ impl<A: 'static, C: 'static, Entry: 'static, T: Send + 'static, What> AtCollabor
     ///
     /// - The protocol's rounds become part of the graph. Its steps are called like the join, a dot, and their own
     ///   name: `average.mask`.
-    /// - The flow becomes [confidential](NamedFlow::confidential): metrics, notes, rows and error texts stay at the
+    /// - The flow becomes [confidential](crate::NamedFlow::confidential): metrics, notes, rows and error texts stay at the
     ///   sites, since a loss or a text that crosses would tell what the sum hides.
     /// - [`quorum`](Self::quorum) is how many must be in the sum; the protocol's own least numbers hold besides.
     ///   [`deadline`](Self::deadline) holds for each exchange of the protocol by itself.
