@@ -207,7 +207,8 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "listen = '[::]:7'\nstate-dir = 'state'\nidentity = '/id'\nslots = 9\nreconnect_grace = '5min'\n\
-                    device = 'cuda:1'\nrenew-before = '30d'\ncompression = 'zstd'\n[limits]\nqueue = 3\nenvoys = 4\nmax-content = '8 GiB'\nmemory = '9 GiB'\n\
+                    device = 'cuda:1'\nrenew-before = '30d'\ncompression = 'zstd'\n[limits]\nqueue = 3\nenvoys = 4\n\
+                    max-content = '8 GiB'\nmemory = '9 GiB'\n\
                     connections = 10\nconnections-per-address = 2\n[flows.mnist]\ndata-dir = '/data'\nworkers = 2";
         let config = parse(text).unwrap();
         assert_eq!(config.listen, "[::]:7".parse().unwrap());

@@ -63,6 +63,8 @@ pub struct Director {
     serving: JoinHandle<Result<(), WireError>>,
     /// Sent, it ends the server.
     stop: oneshot::Sender<()>,
+    /// What goes on until it is closed.
+    background: Vec<JoinHandle<()>>,
 }
 
 impl Director {
@@ -99,18 +101,18 @@ impl Director {
             };
             serve(listener, security, service, limits, peers, stopped).await
         });
-        tokio::spawn(Arc::clone(&core).schedule());
+        let mut background = vec![tokio::spawn(Arc::clone(&core).schedule())];
         if let Some(upkeep) = upkeep {
             let core = Arc::clone(&core);
-            tokio::spawn(async move {
+            background.push(tokio::spawn(async move {
                 tokio::select! {
                     () = core.closed() => {}
                     () = upkeep.run() => {}
                 }
-            });
+            }));
         }
         log(Line::Listening { address });
-        Ok(Self { address, core, serving, stop })
+        Ok(Self { address, core, serving, stop, background })
     }
 
     /// Where it listens.
@@ -139,6 +141,10 @@ impl Director {
         // The server may have ended by itself.
         self.stop.send(()).ok();
         let ended = self.serving.await.map_err(|error| DirectorError::Internal(error.to_string()))?;
+        for task in self.background {
+            // The next director on the same state directory finds nobody in it.
+            task.await.map_err(|error| DirectorError::Internal(error.to_string()))?;
+        }
         if timeout(STOP, self.core.idle()).await.is_err() {
             let log = &self.core.parts.log;
             log(Line::Problem(format!(

@@ -25,9 +25,9 @@ pub(super) struct Director {
     pub(super) name: Name,
     /// None over plaintext on a loopback address.
     pub(super) member: Option<Member>,
-    pub(super) clock: Clock,
     /// How answers are sent.
     pub(super) compression: Compression,
+    pub(super) clock: Clock,
 }
 
 impl Director {

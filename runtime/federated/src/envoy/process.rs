@@ -56,8 +56,8 @@ impl Envoy {
             url: config.director.clone(),
             name: config.name.clone(),
             member: member.clone().filter(|_| !config.insecure_loopback),
-            clock: Arc::clone(&clock),
             compression: config.compression,
+            clock: Arc::clone(&clock),
         };
         let journal = FileInputJournal::open(&config.state.join("inputs"))?;
         let site = Site::new(config, registry, log, clock, journal, member);
