@@ -17,7 +17,7 @@ use crate::tls;
 pub enum Security {
     /// TLS 1.3 with certificates of the federation. A peer without one can only enrol.
     Mutual {
-        /// See [`tls`](crate::tls).
+        /// See [`tls`].
         config: Arc<rustls::ServerConfig>,
         /// Whose certificates no longer count. A connection ends as soon as its certificate is among them.
         revocations: Revocations,
@@ -31,7 +31,7 @@ pub enum Security {
 pub enum Dialing {
     /// TLS 1.3 with certificates of the federation, or with none to enrol.
     Mutual {
-        /// See [`tls`](crate::tls).
+        /// See [`tls`].
         config: Arc<rustls::ClientConfig>,
         /// Whose certificates no longer count: such a director is not talked to, and a connection ends as soon as its
         /// certificate is among them. None for who enrols, and has no list yet.

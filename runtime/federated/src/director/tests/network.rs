@@ -46,7 +46,16 @@ impl Federation {
         let mut config = DirectorConfig::new(self.dir.path().join("state"), identity);
         config.listen.set_port(0);
         let registry = Registry::new().with(Arc::new(Sums("sums")));
-        Director::start(config, registry, log).await.unwrap()
+        // Whoever let go of the director before may still be putting it away, its lock among the rest.
+        let started = async {
+            loop {
+                match Director::start(config.clone(), registry.clone(), Arc::clone(&log)).await {
+                    Err(error) if error.code() == "journal-locked" => tokio::task::yield_now().await,
+                    started => return started.unwrap(),
+                }
+            }
+        };
+        soon("the lock of the directory", started).await
     }
 
     /// A site's whole envoy, and what it tells.
