@@ -48,8 +48,8 @@ impl Renewal {
     /// How much it matters.
     pub fn level(&self) -> Level {
         match self {
-            Renewal::Asked { .. } | Renewal::Renewed { .. } => Level::Info,
-            Renewal::Failed { .. } => Level::Warn,
+            Renewal::Renewed { .. } => Level::Info,
+            Renewal::Asked { .. } | Renewal::Failed { .. } => Level::Warn,
         }
     }
 
