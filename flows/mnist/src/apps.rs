@@ -83,7 +83,7 @@ impl TrainingOptions {
 /// The fewest sites of a sum, unless it is said: 3, so that no site can compute another's part of it. Two
 /// sites that train together know each other's part anyway, so between them it is 2.
 fn default_min_cohort(sites: usize) -> usize {
-    if sites == 2 { 2 } else { 3 }
+    if sites <= 2 { 2 } else { 3 }
 }
 
 /// The delta of differential privacy, unless it is said.
