@@ -39,7 +39,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             a_reply_that_is_lost_counts_once,
             bytes_that_are_delayed_truncated_repeated_or_swapped_change_nothing,
             a_cut_that_outlasts_the_grace_makes_a_site_missing,
-            a_secure_round_survives_a_cut;
+            a_secure_round_survives_a_cut,
+            each_side_compresses_what_it_sends_where_its_configuration_says_so;
         lifecycle:
             a_slow_site_is_missing_after_its_deadline_and_back_later,
             a_step_of_the_aggregator_that_fails_fails_the_experiment,

@@ -129,3 +129,24 @@ pub(super) fn a_secure_round_survives_a_cut() {
     assert_eq!(federation.finished(&id), expected);
     assert_eq!(federation.gate.since(visits, "train", 0).len(), sites.len());
 }
+
+/// A model of equal numbers becomes small, on the way that its sender compresses and on no other.
+pub(super) fn each_side_compresses_what_it_sends_where_its_configuration_says_so() {
+    const NUMBERS: u64 = 500_000;
+    let mut models = Vec::new();
+    for (director, envoy) in [(true, false), (false, true)] {
+        let settings = Settings {
+            director: if director { "compression = \"zstd\"\n" } else { "" },
+            envoy: if envoy { "[connection]\ncompression = \"zstd\"\n" } else { "" },
+            ..Settings::default()
+        };
+        let federation = Federation::with(&["a"], settings);
+        let id = federation.submit("plain", &["a"], &["--size", &NUMBERS.to_string()]);
+        models.push(federation.finished(&id).model);
+        for (way, compressed) in [(Way::Down, director), (Way::Up, envoy)] {
+            let bytes = federation.proxy("a").bytes(way);
+            assert_eq!(bytes < NUMBERS, compressed, "{bytes} bytes {way:?} of {} at least", 4 * NUMBERS);
+        }
+    }
+    assert_eq!(models[0], models[1]);
+}

@@ -3,8 +3,8 @@
 use veilflow_engine::EventKind;
 use veilflow_spec::Placement;
 
-use super::support::{FakeEnvoy, World, soon};
-use crate::experiment::State;
+use super::support::{FakeEnvoy, Given, World, soon};
+use crate::experiment::{ExperimentId, State};
 use crate::wire::messages::{FromEnvoy, ToEnvoy, Told};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,14 +52,20 @@ async fn a_run_goes_on_from_its_last_step_and_nobody_works_twice() {
     assert_eq!(events.last().unwrap().kind, EventKind::RunFinished);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_site_tells_before_the_run_goes_on_is_told() {
+/// A director that was started again while this site's only task ran, and the site, attached again.
+async fn restarted_meanwhile() -> (World, FakeEnvoy, ExperimentId, Given) {
     let world = World::new().await;
     let mut a = FakeEnvoy::new(&world, "a", 1).await;
     let id = world.begin(&["a"], 1).await;
     let given = a.task().await;
     let world = world.restart().await;
-    let mut a = FakeEnvoy::new(&world, "a", 1).await;
+    let a = FakeEnvoy::new(&world, "a", 1).await;
+    (world, a, id, given)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_site_tells_before_the_run_goes_on_is_told() {
+    let (world, mut a, id, given) = restarted_meanwhile().await;
     // Its number is behind those that the director before has heard.
     let events = vec![given.note("a", Placement::Collaborator, "while nobody was there")];
     a.say(FromEnvoy::Events { experiment: id, first: 3, events }).await;
@@ -72,13 +78,8 @@ async fn what_a_site_tells_before_the_run_goes_on_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_to_a_task_of_the_director_before_counts() {
-    let world = World::new().await;
-    let mut a = FakeEnvoy::new(&world, "a", 1).await;
-    let id = world.begin(&["a"], 1).await;
-    let given = a.task().await;
-    let world = world.restart().await;
+    let (world, mut a, id, given) = restarted_meanwhile().await;
     // It ended while the director was away, and is said first.
-    let mut a = FakeEnvoy::new(&world, "a", 1).await;
     a.say(given.doubled()).await;
     let mut over = false;
     while !over {
