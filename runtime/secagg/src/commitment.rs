@@ -2,10 +2,11 @@
 //!
 //! | commitment | over | known to | opened |
 //! |---|---|---|---|
-//! | to a share | domain, session, from, to, kind, share, nonce | server, recipient | to the recipient at once (share and nonce are sealed together); to the server in round 4 with the share, which looks where a rebuilt secret is wrong |
+//! | to a share | domain, session, from, to, kind, share, nonce | server, recipient | to the recipient at once (the share is sealed to it, and the nonce follows from what the two agreed on); to the server in round 4 with the share, which looks where a rebuilt secret is wrong |
 //! | to `b` | domain, session, name, `b` | server | by the server itself, when it has rebuilt `b` |
 //!
-//! A nonce of 32 random bytes hides the share. `b` needs none: it is 32 random bytes itself, and what is derived from
+//! The nonce, 32 bytes [derived](crate::derive) by the two of the pair for this one share, hides it from everybody else;
+//! for the share that a client keeps itself it is random. `b` needs none: it is 32 random bytes itself, and what is derived from
 //! it is derived in other domains. Of a member that dropped out `b` is never rebuilt, and its commitment stays closed.
 //! The masking key `s` needs no commitment, since its public key is in the roster.
 //!
@@ -34,6 +35,10 @@ use crate::{
 pub struct Commitment(ByteArray<32>);
 
 impl Commitment {
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(ByteArray::new(bytes))
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -54,13 +59,13 @@ impl fmt::Debug for Commitment {
 /// A share and the nonce that opens its commitment. Secret until it is revealed; zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
-    share: Share,
-    nonce: Zeroizing<[u8; 32]>,
+    pub(crate) share: Share,
+    pub(crate) nonce: Zeroizing<[u8; 32]>,
 }
 
 impl Opening {
     /// With a fresh nonce, from the operating system.
-    pub(crate) fn new(share: Share) -> Result<Self, Error> {
+    pub(crate) fn of_own(share: Share) -> Result<Self, Error> {
         let mut nonce = Zeroizing::new([0; 32]);
         Generator.try_fill_bytes(nonce.as_mut()).map_err(|_| Error::NoEntropy)?;
         Ok(Self { share, nonce })
@@ -148,6 +153,29 @@ pub(crate) mod tree {
 
     pub(crate) type Node = [u8; 32];
 
+    /// All nodes, a level a list, from the leaves to the root.
+    pub(crate) struct Tree(Vec<Vec<Node>>);
+
+    impl Tree {
+        pub(crate) fn new(leaves: Vec<Node>) -> Self {
+            let mut levels = vec![leaves];
+            while let Some(nodes) = levels.last().filter(|nodes| nodes.len() > 1) {
+                levels.push(parents(nodes));
+            }
+            Self(levels)
+        }
+
+        /// Zeros where there is no leaf.
+        pub(crate) fn root(&self) -> Node {
+            self.0.last().and_then(|nodes| nodes.first()).copied().unwrap_or_default()
+        }
+
+        /// The siblings on the way from the leaf at this position to the root.
+        pub(crate) fn path(&self, position: usize) -> impl Iterator<Item = &Node> {
+            (0_u32..).zip(&self.0).filter_map(move |(level, nodes)| nodes.get((position >> level) ^ 1))
+        }
+    }
+
     fn parents(nodes: &[Node]) -> Vec<Node> {
         let parent = |pair: &[Node]| match pair {
             [left, right] => join(left, right),
@@ -159,31 +187,6 @@ pub(crate) mod tree {
 
     fn join(left: &Node, right: &Node) -> Node {
         Transcript::new(domain!("tree-node")).bytes(left).bytes(right).hash()
-    }
-
-    /// Of the leaves in order; zeros where there is none.
-    pub(crate) fn root(leaves: &[Node]) -> Node {
-        let mut nodes = leaves.to_vec();
-        while nodes.len() > 1 {
-            nodes = parents(&nodes);
-        }
-        nodes.first().copied().unwrap_or_default()
-    }
-
-    /// For each leaf the siblings on its way to the root.
-    pub(crate) fn paths(leaves: &[Node]) -> Vec<Vec<Node>> {
-        let mut paths = vec![Vec::new(); leaves.len()];
-        let (mut nodes, mut level) = (leaves.to_vec(), 0_u32);
-        while nodes.len() > 1 {
-            for (position, path) in paths.iter_mut().enumerate() {
-                if let Some(sibling) = nodes.get((position >> level) ^ 1) {
-                    path.push(*sibling);
-                }
-            }
-            nodes = parents(&nodes);
-            level = level.saturating_add(1);
-        }
-        paths
     }
 
     /// The root to which the path leads from a leaf at this position of so many; `None` for a path of wrong length.
@@ -214,7 +217,7 @@ mod tests {
         let (session, roster) = (Session::new([1; 32], 1), [2; 32]);
         let purpose =
             Purpose { session: &session, from: "a", to: "b", kind: ShareKind::Seed, roster: &roster };
-        let opening = Opening::new(Share::from_bytes([3; 32])).unwrap();
+        let opening = Opening::of_own(Share::from_bytes([3; 32])).unwrap();
         let commitment = opening.commitment(&purpose);
         assert_eq!(Opening::from_bytes(&opening.to_bytes()).commitment(&purpose), commitment);
         let later = session.with_round(2);
@@ -232,7 +235,7 @@ mod tests {
             "Opening(redacted) RevealedShare(redacted)"
         );
         // The same share twice is not recognised: the nonce hides it.
-        assert_ne!(Opening::new(Share::from_bytes([3; 32])).unwrap().commitment(&purpose), commitment);
+        assert_ne!(Opening::of_own(Share::from_bytes([3; 32])).unwrap().commitment(&purpose), commitment);
         for position in [0, 31, 32, 63] {
             let mut bytes = *opening.to_bytes();
             bytes[position] ^= 1;
@@ -248,15 +251,16 @@ mod tests {
         #[test]
         fn row_13_a_path_proves_its_leaf_at_its_place_only(count in 1_usize..40, at: proptest::sample::Index) {
             let leaves: Vec<tree::Node> = (0..count).map(|i| [i as u8; 32]).collect();
-            let (root, paths) = (tree::root(&leaves), tree::paths(&leaves));
-            let at = at.index(count);
-            prop_assert_eq!(tree::climb(leaves[at], at, count, &paths[at]), Some(root));
-            prop_assert_ne!(tree::climb([0xee; 32], at, count, &paths[at]), Some(root));
+            let tree = tree::Tree::new(leaves.clone());
+            let path = |position: usize| tree.path(position).copied().collect::<Vec<_>>();
+            let (root, at) = (tree.root(), at.index(count));
+            prop_assert_eq!(tree::climb(leaves[at], at, count, &path(at)), Some(root));
+            prop_assert_ne!(tree::climb([0xee; 32], at, count, &path(at)), Some(root));
             for other in (0..count).filter(|other| *other != at) {
-                prop_assert_ne!(tree::climb(leaves[at], other, count, &paths[other]), Some(root));
+                prop_assert_ne!(tree::climb(leaves[at], other, count, &path(other)), Some(root));
             }
-            prop_assert_eq!(tree::climb(leaves[at], count, count, &paths[at]), None);
-            let mut long = paths[at].clone();
+            prop_assert_eq!(tree::climb(leaves[at], count, count, &path(at)), None);
+            let mut long = path(at);
             long.push([0; 32]);
             prop_assert_eq!(tree::climb(leaves[at], at, count, &long), None);
         }

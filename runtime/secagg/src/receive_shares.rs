@@ -4,10 +4,10 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    cohort::{Site, check_size},
+    cohort::{Site, check_count, check_size},
     commitment::{Commitment, Opening},
     defences::{Defence, stands},
-    derive::sealing_key,
+    derive::{commitment_nonce, sealing_key},
     error::{Error, SERVER, Stage},
     identity::{Claim, verify_all},
     keys::{AgreedSecret, PrivateKey},
@@ -80,31 +80,23 @@ impl ReceiveSharesClient {
         site.session.check(SERVER, &message.session)?;
         let me = roster.number(&site.name).ok_or(Error::Internal { operation: "roster lookup" })?;
         let row = roster.row(me);
-        let mut dealt = message.shares.iter().peekable();
+        check_count(STAGE, SERVER, row.len(), message.shares.len())?;
         let mut claims = Vec::with_capacity(row.len());
         let mut from_neighbours = Vec::with_capacity(row.len());
-        for number in row.iter() {
+        for (number, dealt) in row.iter().zip(&message.shares) {
             let sender = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
-            // Both are in the order of names: what is left in the end is from nobody who shares with this client.
-            let dealt = dealt.next_if(|(name, _)| **name == sender.name).map(|(_, dealt)| dealt);
             if let (Some(dealt), Some(key)) = (dealt, roster.identity(&sender.name)?) {
                 let place = (roster.place_among(*number, me).unwrap_or(usize::MAX), roster.degree());
                 let pair = (sender.name.as_str(), site.name.as_str());
-                let digest = dealt.statement(&site.session, &roster, pair, place).hash();
+                let digest = dealt.statement(&site.session, &roster, pair, place)?.hash();
                 claims.push(Claim { signer: &sender.name, key, digest, signature: dealt.signature() });
             }
             from_neighbours.push((&sender.name, dealt));
         }
-        if let Some((name, _)) = dealt.next() {
-            return Err(Error::StrangerPassedOn {
-                stage: STAGE,
-                from: SERVER.to_owned(),
-                name: name.clone(),
-            });
-        }
         verify_all(STAGE, SERVER, &claims)?;
-        let open_one = |((from, dealt), agreed): ((&String, Option<&DealtShares>), &AgreedSecret)| {
-            dealt.map(|dealt| open_both(&site, &roster, from, agreed, &dealt.sealed)).transpose()
+        let open_one = |((from, dealt), agreed): ((&String, &Option<DealtShares>), &AgreedSecret)| {
+            let dealt = dealt.as_ref();
+            dealt.map(|dealt| open_both(&site, &roster, from, agreed, dealt.sealed()?)).transpose()
         };
         let shares = from_neighbours.into_iter().zip(&agreements).map(open_one).collect::<Result<_, _>>()?;
         let held = Held { me, shares };
@@ -134,9 +126,11 @@ fn open_both(
         let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
         let key = sealing_key(agreed, &site.session, from, &site.name, kind)?;
         let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
-        let opening = open(&key, &purpose, sealed);
+        let share = open(&key, &purpose, sealed);
         // With the sharer's signature on the ciphertext it is not the relay that changed it.
-        let opening = if site.identity.is_some() { opening.map_err(|_| disputed()) } else { opening }?;
+        let share = if site.identity.is_some() { share.map_err(|_| disputed()) } else { share }?;
+        let nonce = commitment_nonce(agreed, &site.session, from, &site.name, kind)?;
+        let opening = Opening { share, nonce };
         let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
         if holds { Ok(opening) } else { Err(disputed()) }
     };

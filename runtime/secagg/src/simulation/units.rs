@@ -8,7 +8,6 @@ use std::{
 
 use super::Instruments;
 use crate::{
-    commitment::Opening,
     cost::{ClientCost, ServerCost},
     error::Error,
     identity::{IdentityKey, Signature},
@@ -92,7 +91,7 @@ pub(super) struct Sampler {
     statement: Transcript,
     signature: Signature,
     sealing_key: [u8; 64],
-    opening: Opening,
+    share: Share,
     shares: Vec<(u8, Share)>,
     /// By kind of work, in the order of [`Units`].
     samples: Mutex<[Vec<Duration>; 7]>,
@@ -121,7 +120,7 @@ impl Sampler {
             statement,
             signature,
             sealing_key: [4; 64],
-            opening: Opening::new(Share::from_bytes([5; 32]))?,
+            share: Share::from_bytes([5; 32]),
             shares,
             samples: Mutex::default(),
         })
@@ -153,7 +152,7 @@ impl Sampler {
                     kind,
                     roster: &[6; 32],
                 };
-                black_box(seal(&self.sealing_key, &purpose, &self.opening)?);
+                black_box(seal(&self.sealing_key, &purpose, &self.share)?);
                 Ok(())
             })
         })?;

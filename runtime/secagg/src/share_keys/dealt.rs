@@ -1,0 +1,226 @@
+//! What sharers deal, and how it is passed on: at the server each share lies once, whoever it is for.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
+use serde_bytes::ByteArray;
+
+use crate::{
+    commitment::{Commitment, tree},
+    error::Error,
+    identity::Signature,
+    roster::Roster,
+    sealing::{SealedShare, ShareKind},
+    session::Session,
+    transcript::{Transcript, domain},
+};
+
+/// What a sharer signs: the root over all that it deals, of so many leaves.
+pub(super) fn statement(
+    session: &Session,
+    roster: &[u8; 32],
+    from: &str,
+    count: usize,
+    root: &tree::Node,
+) -> Transcript {
+    Transcript::new(domain!("signature/share-keys"))
+        .session(session)
+        .bytes(roster)
+        .text(from)
+        .int(count as u64)
+        .bytes(root)
+}
+
+/// The two shares that one client gives another, and what it commits to. They travel as one string of 160 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ByteArray<160>", into = "ByteArray<160>")]
+pub struct SealedShares {
+    pub(crate) seed: SealedShare,
+    pub(crate) masking_key: SealedShare,
+    pub(crate) seed_commitment: Commitment,
+    pub(crate) masking_key_commitment: Commitment,
+}
+
+impl SealedShares {
+    pub(super) fn leaf(&self, to: &str) -> tree::Node {
+        let transcript = Transcript::new(domain!("tree-leaf")).text(to);
+        self.parts().into_iter().fold(transcript, Transcript::bytes).hash()
+    }
+
+    fn parts(&self) -> [&[u8]; 4] {
+        [
+            self.seed.as_bytes(),
+            self.masking_key.as_bytes(),
+            self.seed_commitment.as_bytes(),
+            self.masking_key_commitment.as_bytes(),
+        ]
+    }
+}
+
+impl From<SealedShares> for ByteArray<160> {
+    fn from(sealed: SealedShares) -> Self {
+        let mut bytes = [0; 160];
+        let mut rest = bytes.as_mut_slice();
+        for part in sealed.parts() {
+            // All parts together are as long as the whole.
+            let (here, after) = rest.split_at_mut(part.len().min(rest.len()));
+            here.copy_from_slice(part);
+            rest = after;
+        }
+        Self::new(bytes)
+    }
+}
+
+impl From<ByteArray<160>> for SealedShares {
+    fn from(bytes: ByteArray<160>) -> Self {
+        let mut bytes = bytes.into_iter();
+        fn next<const N: usize>(bytes: &mut impl Iterator<Item = u8>) -> [u8; N] {
+            std::array::from_fn(|_| bytes.next().unwrap_or_default())
+        }
+        Self {
+            seed: SealedShare::from_bytes(next(&mut bytes)),
+            masking_key: SealedShare::from_bytes(next(&mut bytes)),
+            seed_commitment: Commitment::from_bytes(next(&mut bytes)),
+            masking_key_commitment: Commitment::from_bytes(next(&mut bytes)),
+        }
+    }
+}
+
+/// What all clients dealt, by the number of the sharer in the roster.
+pub(crate) struct Dealings(pub(super) BTreeMap<u32, Arc<Dealing>>);
+
+impl Dealings {
+    pub(crate) fn of(&self, sharer: u32) -> Option<&Dealing> {
+        self.0.get(&sharer).map(Arc::as_ref)
+    }
+}
+
+/// What one client dealt, as the server keeps it, in the order of the recipients' names.
+pub(crate) struct Dealing {
+    pub(crate) seed: Commitment,
+    pub(super) own: Option<Commitment>,
+    pub(super) shares: Box<[SealedShares]>,
+    /// What the signature is of, and what proves each leaf; nothing where nothing is signed.
+    pub(super) signed: Option<(Signature, tree::Tree)>,
+}
+
+impl Dealing {
+    /// The commitment to the share that was dealt to the recipient at this place; its own at none.
+    pub(crate) fn to(&self, place: Option<usize>, kind: ShareKind) -> Option<&Commitment> {
+        let Some(place) = place else { return self.own.as_ref() };
+        let sealed = self.shares.get(place)?;
+        Some(match kind {
+            ShareKind::Seed => &sealed.seed_commitment,
+            ShareKind::MaskingKey => &sealed.masking_key_commitment,
+        })
+    }
+}
+
+/// What one client dealt another, with the proof that it did: nothing where nothing is signed.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Passed")]
+pub struct DealtShares(Source);
+
+#[derive(Clone)]
+enum Source {
+    /// At the server, and wherever the server's memory is: this place of all that the sharer dealt.
+    Dealing(Arc<Dealing>, u32),
+    /// As it came.
+    Passed(Box<Passed>),
+}
+
+/// As it travels.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Passed {
+    pub(crate) sealed: SealedShares,
+    pub(crate) proof: Option<Proof>,
+}
+
+/// That a sharer dealt these shares: its signature of the root over all, and the way there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    signature: Signature,
+    path: Vec<ByteArray<32>>,
+}
+
+impl DealtShares {
+    pub(super) fn new(dealing: &Arc<Dealing>, place: u32) -> Self {
+        Self(Source::Dealing(Arc::clone(dealing), place))
+    }
+
+    pub(crate) fn sealed(&self) -> Result<&SealedShares, Error> {
+        match &self.0 {
+            Source::Dealing(dealing, place) => dealing.shares.get(*place as usize),
+            Source::Passed(passed) => Some(&passed.sealed),
+        }
+        .ok_or(Error::Internal { operation: "dealt shares" })
+    }
+
+    pub(crate) fn signature(&self) -> Option<&Signature> {
+        match &self.0 {
+            Source::Dealing(dealing, _) => dealing.signed.as_ref().map(|(signature, _)| signature),
+            Source::Passed(passed) => passed.proof.as_ref().map(|proof| &proof.signature),
+        }
+    }
+
+    /// The way from these shares to what is signed.
+    fn path(&self) -> Vec<tree::Node> {
+        match &self.0 {
+            Source::Dealing(dealing, place) => {
+                let tree = dealing.signed.as_ref().map(|(_, tree)| tree);
+                tree.into_iter().flat_map(|tree| tree.path(*place as usize)).copied().collect()
+            }
+            Source::Passed(passed) => {
+                passed.proof.iter().flat_map(|proof| &proof.path).map(|node| **node).collect()
+            }
+        }
+    }
+
+    /// What `from` has to have signed for this recipient, which is at `place` of `count`.
+    pub(crate) fn statement(
+        &self,
+        session: &Session,
+        roster: &Roster,
+        (from, to): (&str, &str),
+        (place, count): (usize, usize),
+    ) -> Result<Transcript, Error> {
+        let root = tree::climb(self.sealed()?.leaf(to), place, count, &self.path()).unwrap_or_default();
+        Ok(statement(session, roster.digest(), from, count, &root))
+    }
+
+    /// A copy, as it travels.
+    pub(crate) fn passed(&self) -> Result<Passed, Error> {
+        let path = || self.path().into_iter().map(ByteArray::new).collect();
+        let proof = self.signature().map(|signature| Proof { signature: *signature, path: path() });
+        Ok(Passed { sealed: *self.sealed()?, proof })
+    }
+}
+
+impl From<Passed> for DealtShares {
+    fn from(passed: Passed) -> Self {
+        Self(Source::Passed(Box::new(passed)))
+    }
+}
+
+impl Serialize for DealtShares {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.passed().map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl PartialEq for DealtShares {
+    fn eq(&self, other: &Self) -> bool {
+        self.passed() == other.passed()
+    }
+}
+
+impl Eq for DealtShares {}
+
+impl fmt::Debug for DealtShares {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DealtShares")
+            .field("sealed", &self.sealed().ok())
+            .field("signature", &self.signature())
+            .finish_non_exhaustive()
+    }
+}
