@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cohort::{Site, check_count, check_size},
-    commitment::{Commitment, Opening},
+    commitment::Opening,
     defences::{Defence, stands},
     derive::{commitment_nonce, sealing_key},
     error::{Error, SERVER, Stage},
@@ -15,7 +15,7 @@ use crate::{
     redacted::redacted_debug,
     roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind, open},
-    share_keys::{DealtShares, SealedShares, SharesMessage},
+    share_keys::{DealtShares, SharesMessage},
 };
 
 const STAGE: Stage = Stage::ShareKeys;
@@ -34,10 +34,37 @@ pub struct ReceiveSharesClient {
 
 redacted_debug!(ReceiveSharesClient, site.session);
 
-/// What a client holds of another's secrets, to give one of the two away.
+/// What a client holds of another's secrets, to give one of the two away: sealed as it came, and what opens it.
 pub(crate) struct HeldShares {
-    pub(crate) seed: Opening,
-    pub(crate) masking_key: Opening,
+    dealt: DealtShares,
+    agreed: AgreedSecret,
+}
+
+impl HeldShares {
+    /// The share of one of the two, if it is the one that `from` committed to.
+    pub(crate) fn open(
+        &self,
+        site: &Site,
+        roster: &Roster,
+        from: &str,
+        kind: ShareKind,
+    ) -> Result<Opening, Error> {
+        let dealt = self.dealt.sealed()?;
+        let (sealed, commitment) = match kind {
+            ShareKind::Seed => (&dealt.seed, &dealt.seed_commitment),
+            ShareKind::MaskingKey => (&dealt.masking_key, &dealt.masking_key_commitment),
+        };
+        let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
+        let key = sealing_key(&self.agreed, &site.session, from, &site.name, kind)?;
+        let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
+        let share = open(&key, &purpose, sealed);
+        // With the sharer's signature on the ciphertext it is not the relay that changed it.
+        let share = if site.identity.is_some() { share.map_err(|_| disputed()) } else { share }?;
+        let nonce = commitment_nonce(&self.agreed, &site.session, from, &site.name, kind)?;
+        let opening = Opening { share, nonce };
+        let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
+        if holds { Ok(opening) } else { Err(disputed()) }
+    }
 }
 
 /// What a client holds of all its neighbours' secrets, in the order of their names, and nothing of those who dropped out
@@ -94,11 +121,15 @@ impl ReceiveSharesClient {
             from_neighbours.push((&sender.name, dealt));
         }
         verify_all(STAGE, SERVER, &claims)?;
-        let open_one = |((from, dealt), agreed): ((&String, &Option<DealtShares>), &AgreedSecret)| {
-            let dealt = dealt.as_ref();
-            dealt.map(|dealt| open_both(&site, &roster, from, agreed, dealt.sealed()?)).transpose()
-        };
-        let shares = from_neighbours.into_iter().zip(&agreements).map(open_one).collect::<Result<_, _>>()?;
+        let mut shares = Vec::with_capacity(row.len());
+        for ((from, dealt), agreed) in from_neighbours.into_iter().zip(agreements) {
+            let held = dealt.as_ref().map(|dealt| HeldShares { dealt: dealt.without_proof(), agreed });
+            if let Some(held) = &held {
+                held.open(&site, &roster, from, ShareKind::Seed)?;
+                held.open(&site, &roster, from, ShareKind::MaskingKey)?;
+            }
+            shares.push(held);
+        }
         let held = Held { me, shares };
         let absent = held.neighbours(&roster).filter(|(_, shares)| shares.is_none());
         let absent: Vec<&String> = absent.map(|(entry, _)| &entry.name).collect();
@@ -112,30 +143,4 @@ impl ReceiveSharesClient {
         drop((claims, row));
         Ok(MaskInputClient { site, masking, roster, seed, own_seed_share, held })
     }
-}
-
-/// The two shares that one neighbour dealt, as it committed to them.
-fn open_both(
-    site: &Site,
-    roster: &Roster,
-    from: &str,
-    agreed: &AgreedSecret,
-    sealed: &SealedShares,
-) -> Result<HeldShares, Error> {
-    let open_one = |kind, sealed, commitment: &Commitment| {
-        let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
-        let key = sealing_key(agreed, &site.session, from, &site.name, kind)?;
-        let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
-        let share = open(&key, &purpose, sealed);
-        // With the sharer's signature on the ciphertext it is not the relay that changed it.
-        let share = if site.identity.is_some() { share.map_err(|_| disputed()) } else { share }?;
-        let nonce = commitment_nonce(agreed, &site.session, from, &site.name, kind)?;
-        let opening = Opening { share, nonce };
-        let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
-        if holds { Ok(opening) } else { Err(disputed()) }
-    };
-    Ok(HeldShares {
-        seed: open_one(ShareKind::Seed, &sealed.seed, &sealed.seed_commitment)?,
-        masking_key: open_one(ShareKind::MaskingKey, &sealed.masking_key, &sealed.masking_key_commitment)?,
-    })
 }

@@ -74,10 +74,10 @@ impl UnmaskClient {
         for (name, shares) in held.iter(&roster) {
             let arrived = survivors.contains(name);
             if arrived {
-                seeds.push(shares.seed.reveal());
+                seeds.push(shares.open(&site, &roster, name, ShareKind::Seed)?.reveal());
             }
             if !arrived || !stands(Defence::OneKind) {
-                masking_keys.push(shares.masking_key.reveal());
+                masking_keys.push(shares.open(&site, &roster, name, ShareKind::MaskingKey)?.reveal());
             }
         }
         seeds.extend(own_seed_share.map(|own| own.reveal()));

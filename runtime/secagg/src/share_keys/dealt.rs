@@ -188,6 +188,14 @@ impl DealtShares {
         Ok(statement(session, roster.digest(), from, count, &root))
     }
 
+    /// The same, for whoever has looked at the proof.
+    pub(crate) fn without_proof(&self) -> Self {
+        match &self.0 {
+            Source::Dealing(..) => self.clone(),
+            Source::Passed(passed) => Passed { sealed: passed.sealed, proof: None }.into(),
+        }
+    }
+
     /// A copy, as it travels.
     pub(crate) fn passed(&self) -> Result<Passed, Error> {
         let path = || self.path().into_iter().map(ByteArray::new).collect();

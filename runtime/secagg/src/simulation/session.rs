@@ -51,10 +51,8 @@ impl<I: Instruments> Run<'_, I> {
             stage,
             invited,
             |number, ()| {
-                let (client, mut journal) = (cast.client(number)?, MemoryJournal::new());
-                let (client, message) =
-                    ledger.client(stage, || client.advertise_keys(session, &mut journal))?;
-                Ok(((client, journal), message))
+                let client = cast.client(number)?;
+                ledger.client(stage, || client.advertise_keys(session, &mut forgetful()))
             },
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
@@ -64,10 +62,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.gather(
             stage,
             self.told(stage, clients, &roster),
-            |_, (client, journal)| {
-                let (client, message) = ledger.client(stage, || client.freeze_roster(&roster))?;
-                Ok(((client, journal), message))
-            },
+            |_, client| ledger.client(stage, || client.freeze_roster(&roster)),
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(roster);
@@ -77,10 +72,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.gather(
             stage,
             self.told(stage, clients, &roster),
-            |_, (client, journal)| {
-                let (client, message) = ledger.client(stage, || client.share_keys(&roster))?;
-                Ok(((client, journal), message))
-            },
+            |_, client| ledger.client(stage, || client.share_keys(&roster)),
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(roster);
@@ -93,7 +85,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.round(
             stage,
             clients,
-            |number, (client, mut journal)| {
+            |number, client| {
                 let name = cast.name(number);
                 let delivery = locked(&shares).remove(name);
                 let delivery = delivery.ok_or(Error::Internal { operation: "simulated delivery" })?;
@@ -105,10 +97,9 @@ impl<I: Instruments> Run<'_, I> {
                 let quantized = plan.quantize(&input, &mut cast.rounding(number))?;
                 locked(&plain).add(name, &quantized)?;
                 drop(quantized);
-                let (client, message) = ledger.client(stage, || {
-                    client.mask_input(model, id, &input, &mut cast.rounding(number), &mut journal)
-                })?;
-                Ok(((client, journal), message))
+                ledger.client(stage, || {
+                    client.mask_input(model, id, &input, &mut cast.rounding(number), &mut forgetful())
+                })
             },
             |from, message| ledger.server(stage, || server.receive(from, message)),
         )?;
@@ -121,9 +112,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.gather(
             stage,
             self.told(stage, clients, &survivors),
-            |_, (client, mut journal)| {
-                ledger.client(stage, || client.check_consistency(&survivors, &mut journal))
-            },
+            |_, client| ledger.client(stage, || client.check_consistency(&survivors, &mut forgetful())),
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(survivors);
@@ -228,6 +217,11 @@ impl<I: Instruments> Run<'_, I> {
             Ok(done)
         })
     }
+}
+
+/// Each client plays once, so there is nothing for it to remember.
+fn forgetful() -> MemoryJournal {
+    MemoryJournal::new()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
