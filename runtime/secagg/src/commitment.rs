@@ -21,6 +21,7 @@ use serde_bytes::ByteArray;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
+    erasable::Erasable,
     error::Error,
     random::Generator,
     sealing::Purpose,
@@ -102,7 +103,7 @@ impl Opening {
 
     /// The one way in which a share becomes a message.
     pub(crate) fn reveal(&self) -> RevealedShare {
-        RevealedShare(ByteArray::new(*self.to_bytes()))
+        RevealedShare(Erasable::new(*self.to_bytes()))
     }
 }
 
@@ -116,7 +117,7 @@ impl fmt::Debug for Opening {
 /// and it is zeroized on drop: with t of them a mask is open.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RevealedShare(ByteArray<64>);
+pub struct RevealedShare(Erasable<64>);
 
 impl RevealedShare {
     pub(crate) fn opening(&self) -> Opening {
@@ -125,9 +126,10 @@ impl RevealedShare {
 
     /// Without the nonce.
     pub(crate) fn share(&self) -> Share {
-        let mut share = [0; 32];
-        share.iter_mut().zip(self.0.iter()).for_each(|(byte, given)| *byte = *given);
-        let kept = Share::from_bytes(share);
+        let mut share = Erasable::new([0; 32]);
+        let (given, _) = self.0.split_at(32);
+        share.copy_from_slice(given);
+        let kept = Share::from_bytes(*share);
         share.zeroize();
         kept
     }
@@ -135,7 +137,7 @@ impl RevealedShare {
 
 impl Drop for RevealedShare {
     fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+        self.0.zeroize();
     }
 }
 

@@ -204,6 +204,7 @@ mod defences;
 mod derive;
 mod digest;
 mod entries;
+mod erasable;
 mod error;
 mod freeze_roster;
 mod graph;

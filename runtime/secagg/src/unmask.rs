@@ -42,7 +42,7 @@ use crate::{
     roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind},
     session::Session,
-    shamir::{Share, combine},
+    shamir::{Reconstruction, Share},
     share_keys::{Dealings, own_purpose},
     words::Words,
 };
@@ -420,8 +420,9 @@ impl UnmaskServer {
     /// Rebuilds what is not rebuilt yet, and checks it. An error, that of the first member by name, changes nothing.
     fn rebuild_all(&mut self, threads: NonZeroUsize) -> Result<(), Error> {
         let members: Vec<u32> = self.roster.members().map(|(number, _)| number).collect();
+        let reconstructions = self.reconstructions(&members, threads)?;
         let rebuild = |member: &u32| match self.standings.secret(*member) {
-            Some(Secret::Shares(shares)) => self.rebuild(*member, shares).map(Some),
+            Some(Secret::Shares(shares)) => self.rebuild(*member, shares, &reconstructions).map(Some),
             _ => Ok(None),
         };
         let rebuilt = parallel::try_map(&members, threads, rebuild)?;
@@ -433,9 +434,31 @@ impl UnmaskServer {
         Ok(())
     }
 
+    /// For all lists of positions at which there are shares: mostly few, since who answers first does so for all.
+    fn reconstructions(
+        &self,
+        members: &[u32],
+        threads: NonZeroUsize,
+    ) -> Result<BTreeMap<Vec<u8>, Reconstruction>, Error> {
+        let shares = members.iter().filter_map(|member| match self.standings.secret(*member) {
+            Some(Secret::Shares(shares)) if shares.len() >= self.plan.threshold() => Some(shares),
+            _ => None,
+        });
+        let lists: BTreeSet<Vec<u8>> = shares.map(|shares| positions(shares)).collect();
+        let lists: Vec<Vec<u8>> = lists.into_iter().collect();
+        let found =
+            parallel::try_map(&lists, threads, |list: &Vec<u8>| Reconstruction::new(list.iter().copied()))?;
+        Ok(lists.into_iter().zip(found).collect())
+    }
+
     /// Rebuilds a secret from t shares, and compares it with what its owner advertised or committed to. More shares
     /// would not tell more.
-    fn rebuild(&self, member: u32, shares: &[(u8, Share)]) -> Result<Share, Error> {
+    fn rebuild(
+        &self,
+        member: u32,
+        shares: &[(u8, Share)],
+        reconstructions: &BTreeMap<Vec<u8>, Reconstruction>,
+    ) -> Result<Share, Error> {
         let entry = self.roster.entry(member).ok_or(Error::Internal { operation: "roster lookup" })?;
         let name = &entry.name;
         if shares.len() < self.plan.threshold() {
@@ -443,7 +466,9 @@ impl UnmaskServer {
             check_holders(STAGE, &self.plan, neighbours, |holder| self.received.contains_key(holder))?;
             return Err(Error::Internal { operation: "share count" });
         }
-        let secret = Share::from_bytes(*combine(shares)?);
+        let reconstruction = reconstructions.get(&positions(shares));
+        let reconstruction = reconstruction.ok_or(Error::Internal { operation: "share positions" })?;
+        let secret = reconstruction.secret(shares.iter().map(|(_, share)| share));
         if let Standing::Dropped(_) = self.standings.of(member) {
             let key =
                 PrivateKey::from_bytes(secret.as_bytes()).map(|key| key.encoded_public_key()).transpose()?;
@@ -462,4 +487,8 @@ impl UnmaskServer {
             _ => Err(Error::Internal { operation: "rebuilt secret" }),
         }
     }
+}
+
+fn positions(shares: &[(u8, Share)]) -> Vec<u8> {
+    shares.iter().map(|(position, _)| *position).collect()
 }

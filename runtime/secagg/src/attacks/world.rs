@@ -288,10 +288,10 @@ pub(super) fn weight_in(
 ) -> u64 {
     let mut entries = vector.to_vec();
     if let Some(seeds) = seeds {
-        let key = self_mask_key(&combine(seeds).unwrap(), &server.session, name).unwrap();
+        let key = self_mask_key(combine(seeds).unwrap().as_bytes(), &server.session, name).unwrap();
         mask::apply(&mut entries, &key, Sign::Minus).unwrap();
     }
-    let masking = PrivateKey::from_bytes(&combine(keys).unwrap()).unwrap();
+    let masking = PrivateKey::from_bytes(combine(keys).unwrap().as_bytes()).unwrap();
     for (other, member) in server.roster.neighbours(name) {
         let agreed = masking.agree_with(&member.masking_key, other).unwrap();
         let key = pair_mask_key(&agreed, &server.session, name, other, &server.binding).unwrap();

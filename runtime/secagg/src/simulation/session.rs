@@ -11,8 +11,12 @@ use crate::{
     digest::{InputId, ModelDigest},
     error::{Error, Stage},
     journal::MemoryJournal,
+    masked_input::MaskedInputMessage,
     session::Session,
 };
+
+/// Bytes of masked vectors that the server adds in one go, as a join does: while it adds, its sum stays in the cache.
+const TOGETHER: usize = 2 << 20;
 
 /// A client's state, by its number.
 type Numbered<S> = Vec<(usize, S)>;
@@ -82,6 +86,11 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.staying(clients, stage);
         let shares = Mutex::new(shares);
         let plain = Mutex::new(FixedPointSum::new(&plan));
+        let mut add_all = |masked: &mut Vec<(String, MaskedInputMessage)>| {
+            let mut masked = masked.drain(..);
+            ledger.server(stage, || masked.try_for_each(|(from, message)| server.receive(&from, message)))
+        };
+        let mut waiting = Vec::new();
         let clients = self.round(
             stage,
             clients,
@@ -101,8 +110,13 @@ impl<I: Instruments> Run<'_, I> {
                     client.mask_input(model, id, &input, &mut cast.rounding(number), &mut forgetful())
                 })
             },
-            |from, message| ledger.server(stage, || server.receive(from, message)),
+            |from, message| {
+                waiting.push((from.to_owned(), message));
+                let bytes: usize = waiting.iter().map(|(_, message)| message.entries.bytes()).sum();
+                if bytes < TOGETHER { Ok(()) } else { add_all(&mut waiting) }
+            },
         )?;
+        add_all(&mut waiting)?;
         drop(shares);
 
         let stage = self.enter(Stage::ConsistencyCheck)?;
