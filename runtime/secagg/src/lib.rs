@@ -265,7 +265,5 @@ pub use roster::{RosterEntry, RosterMessage};
 pub use sealing::{SealedShare, ShareKind};
 pub use security::Security;
 pub use session::Session;
-pub use share_keys::{
-    DealtShares, SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage,
-};
+pub use share_keys::{SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage};
 pub use unmask::{UnmaskClient, UnmaskMessage, UnmaskServer};

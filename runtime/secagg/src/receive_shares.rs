@@ -107,10 +107,11 @@ impl ReceiveSharesClient {
         site.session.check(SERVER, &message.session)?;
         let me = roster.number(&site.name).ok_or(Error::Internal { operation: "roster lookup" })?;
         let row = roster.row(me);
-        check_count(STAGE, SERVER, row.len(), message.shares.len())?;
+        let delivery = message.shares.to_vec();
+        check_count(STAGE, SERVER, row.len(), delivery.len())?;
         let mut claims = Vec::with_capacity(row.len());
         let mut from_neighbours = Vec::with_capacity(row.len());
-        for (number, dealt) in row.iter().zip(&message.shares) {
+        for (number, dealt) in row.iter().zip(&delivery) {
             let sender = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
             if let (Some(dealt), Some(key)) = (dealt, roster.identity(&sender.name)?) {
                 let place = (roster.place_among(*number, me).unwrap_or(usize::MAX), roster.degree());

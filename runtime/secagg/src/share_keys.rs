@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use self::dealt::Dealing;
-pub(crate) use self::dealt::Dealings;
-pub use self::dealt::{DealtShares, SealedShares};
+pub use self::dealt::SealedShares;
+pub(crate) use self::dealt::{Dealings, DealtShares, Delivery};
 
 use crate::{
     admission::{of_one, take_all},
@@ -156,8 +156,7 @@ pub struct ShareKeysMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharesMessage {
     pub(crate) session: Session,
-    /// From each of the recipient's neighbours, in the order of their names; nothing from those who dropped out.
-    pub(crate) shares: Vec<Option<DealtShares>>,
+    pub(crate) shares: Delivery,
 }
 
 /// The server, collecting sealed shares.
@@ -233,28 +232,10 @@ impl ShareKeysServer {
             }
         }
         let cohort: Vec<String> = received.keys().cloned().collect();
-        // By the recipient's number.
-        let mut deliveries: Vec<Option<Vec<Option<DealtShares>>>> = vec![None; roster.numbers()];
-        for number in cohort.iter().filter_map(|name| roster.number(name)) {
-            if let Some(delivery) = deliveries.get_mut(number as usize) {
-                *delivery = Some(Vec::with_capacity(roster.degree()));
-            }
-        }
-        // Everybody is its neighbours' neighbour, so with sharers in the order of names each delivery has one place for
-        // each of its recipient's neighbours, in that order. Shares for members who dropped out go nowhere.
-        let (mut dealings, mut received) = (BTreeMap::new(), received.into_iter().peekable());
-        for (sharer, member) in roster.members() {
-            let dealing = received.next_if(|(name, _)| *name == member.name).map(|(_, dealing)| dealing);
-            let dealing = dealing.map(Arc::new);
-            for (place, to) in (0..).zip(&*roster.row(sharer)) {
-                if let Some(delivery) = deliveries.get_mut(*to as usize).and_then(Option::as_mut) {
-                    delivery.push(dealing.as_ref().map(|dealing| DealtShares::new(dealing, place)));
-                }
-            }
-            dealings.extend(dealing.map(|dealing| (sharer, dealing)));
-        }
-        let message = |shares| SharesMessage { session, shares };
-        let messages = cohort.iter().cloned().zip(deliveries.into_iter().flatten().map(message)).collect();
-        Ok((MaskedInputServer::new(session, plan, roster, cohort, Dealings(dealings)), messages))
+        let numbers: Vec<u32> = cohort.iter().filter_map(|name| roster.number(name)).collect();
+        let dealings = Arc::new(Dealings::new(roster.clone(), received));
+        let message = |to| SharesMessage { session, shares: Delivery::From(Arc::clone(&dealings), to) };
+        let messages = cohort.iter().cloned().zip(numbers.into_iter().map(message)).collect();
+        Ok((MaskedInputServer::new(session, plan, roster, cohort, dealings), messages))
     }
 }

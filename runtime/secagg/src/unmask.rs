@@ -210,7 +210,7 @@ pub struct UnmaskServer {
     pub(crate) dropped: BTreeSet<String>,
     /// With the shares that were given so far.
     pub(crate) standings: Standings,
-    pub(crate) dealings: Dealings,
+    pub(crate) dealings: Arc<Dealings>,
     /// Those of the survivors who confirmed in round 3: they are asked.
     pub(crate) confirmed: BTreeSet<String>,
     pub(crate) sum: Words,

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use super::world::{Masked, World};
 use crate::{
     defences::{Defence, without},
+    share_keys::DealtShares,
     *,
 };
 
@@ -74,12 +75,14 @@ fn row_13_attack_by_a_relay_that_wants_to_stay_unnamed() {
         let (server, roster, clients) = world.roster().unwrap();
         let (_, mut shares, clients) = world.deal(server, &roster, clients, |_, _| {}).unwrap();
         // From site 0.
-        let dealt = &mut shares.get_mut("site 1").unwrap().shares[0];
-        let mut passed = dealt.as_ref().unwrap().passed().unwrap();
-        let mut bytes = *passed.sealed.seed.as_bytes();
+        let delivery = &mut shares.get_mut("site 1").unwrap().shares;
+        let passed = |dealt: Option<DealtShares>| dealt.map(|dealt| dealt.passed().unwrap());
+        let mut passed: Vec<_> = delivery.to_vec().into_iter().map(passed).collect();
+        let sealed = &mut passed[0].as_mut().unwrap().sealed;
+        let mut bytes = *sealed.seed.as_bytes();
         bytes[20] ^= 1;
-        passed.sealed.seed = SealedShare::from_bytes(bytes);
-        *dealt = Some(passed.into());
+        sealed.seed = SealedShare::from_bytes(bytes);
+        *delivery = passed.into();
         world.open(&shares, clients).unwrap_err()
     }
     let unnamed = without(Defence::Signatures, attack);

@@ -86,12 +86,86 @@ impl From<ByteArray<160>> for SealedShares {
     }
 }
 
-/// What all clients dealt, by the number of the sharer in the roster.
-pub(crate) struct Dealings(pub(super) BTreeMap<u32, Arc<Dealing>>);
+/// What all clients dealt who are not gone.
+pub(crate) struct Dealings {
+    /// By the number of the sharer in the roster.
+    by_sharer: BTreeMap<u32, Arc<Dealing>>,
+    roster: Roster,
+}
 
 impl Dealings {
+    pub(super) fn new(roster: Roster, dealings: impl IntoIterator<Item = (String, Dealing)>) -> Self {
+        let numbered = |(name, dealing): (String, Dealing)| Some((roster.number(&name)?, Arc::new(dealing)));
+        Self { by_sharer: dealings.into_iter().filter_map(numbered).collect(), roster }
+    }
+
     pub(crate) fn of(&self, sharer: u32) -> Option<&Dealing> {
-        self.0.get(&sharer).map(Arc::as_ref)
+        self.by_sharer.get(&sharer).map(Arc::as_ref)
+    }
+
+    /// What `from` dealt to `to`, if it dealt.
+    fn between(&self, from: u32, to: u32) -> Option<DealtShares> {
+        let dealing = Arc::clone(self.by_sharer.get(&from)?);
+        Some(DealtShares(Source::Dealing(dealing, self.roster.place_among(from, to)?)))
+    }
+}
+
+/// What is dealt to one client, from each of its neighbours in the order of their names, and nothing from those who
+/// dropped out before they dealt.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Vec<Option<Passed>>")]
+pub(crate) enum Delivery {
+    /// At the server, and wherever the server's memory is, to this member: all lies there once, and is put together when
+    /// it is read.
+    From(Arc<Dealings>, u32),
+    /// As it came.
+    Passed(Vec<Option<Passed>>),
+}
+
+impl Delivery {
+    pub(crate) fn to_vec(&self) -> Vec<Option<DealtShares>> {
+        match self {
+            Self::From(dealings, to) => {
+                dealings.roster.row(*to).iter().map(|from| dealings.between(*from, *to)).collect()
+            }
+            Self::Passed(shares) => {
+                shares.iter().map(|passed| passed.clone().map(DealtShares::from)).collect()
+            }
+        }
+    }
+}
+
+impl From<Vec<Option<Passed>>> for Delivery {
+    fn from(shares: Vec<Option<Passed>>) -> Self {
+        Self::Passed(shares)
+    }
+}
+
+impl Serialize for Delivery {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::From(..) => {
+                let passed =
+                    |dealt: &Option<DealtShares>| dealt.as_ref().map(DealtShares::passed).transpose();
+                let shares: Result<Vec<_>, _> = self.to_vec().iter().map(passed).collect();
+                shares.map_err(S::Error::custom)?.serialize(serializer)
+            }
+            Self::Passed(shares) => shares.serialize(serializer),
+        }
+    }
+}
+
+impl PartialEq for Delivery {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_vec() == other.to_vec()
+    }
+}
+
+impl Eq for Delivery {}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.to_vec()).finish()
     }
 }
 
@@ -117,15 +191,13 @@ impl Dealing {
 }
 
 /// What one client dealt another, with the proof that it did: nothing where nothing is signed.
-#[derive(Clone, Deserialize)]
-#[serde(from = "Passed")]
-pub struct DealtShares(Source);
+#[derive(Clone)]
+pub(crate) struct DealtShares(Source);
 
 #[derive(Clone)]
 enum Source {
-    /// At the server, and wherever the server's memory is: this place of all that the sharer dealt.
-    Dealing(Arc<Dealing>, u32),
-    /// As it came.
+    /// This place of all that the sharer dealt.
+    Dealing(Arc<Dealing>, usize),
     Passed(Box<Passed>),
 }
 
@@ -144,13 +216,9 @@ pub(crate) struct Proof {
 }
 
 impl DealtShares {
-    pub(super) fn new(dealing: &Arc<Dealing>, place: u32) -> Self {
-        Self(Source::Dealing(Arc::clone(dealing), place))
-    }
-
     pub(crate) fn sealed(&self) -> Result<&SealedShares, Error> {
         match &self.0 {
-            Source::Dealing(dealing, place) => dealing.shares.get(*place as usize),
+            Source::Dealing(dealing, place) => dealing.shares.get(*place),
             Source::Passed(passed) => Some(&passed.sealed),
         }
         .ok_or(Error::Internal { operation: "dealt shares" })
@@ -168,7 +236,7 @@ impl DealtShares {
         match &self.0 {
             Source::Dealing(dealing, place) => {
                 let tree = dealing.signed.as_ref().map(|(_, tree)| tree);
-                tree.into_iter().flat_map(|tree| tree.path(*place as usize)).copied().collect()
+                tree.into_iter().flat_map(|tree| tree.path(*place)).copied().collect()
             }
             Source::Passed(passed) => {
                 passed.proof.iter().flat_map(|proof| &proof.path).map(|node| **node).collect()
@@ -207,12 +275,6 @@ impl DealtShares {
 impl From<Passed> for DealtShares {
     fn from(passed: Passed) -> Self {
         Self(Source::Passed(Box::new(passed)))
-    }
-}
-
-impl Serialize for DealtShares {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.passed().map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
