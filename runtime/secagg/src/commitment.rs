@@ -2,11 +2,10 @@
 //!
 //! | commitment | over | known to | opened |
 //! |---|---|---|---|
-//! | to a share | domain, session, from, to, kind, share, nonce | server, recipient | to the recipient at once (the share is sealed to it, and the nonce follows from what the two agreed on); to the server in round 4 with the share, which looks where a rebuilt secret is wrong |
+//! | to a share | domain, session, from, to, kind, share, nonce | server, recipient | to the recipient at once (share and nonce are sealed together); to the server in round 4 with the share, which looks where a rebuilt secret is wrong |
 //! | to `b` | domain, session, name, `b` | server | by the server itself, when it has rebuilt `b` |
 //!
-//! The nonce, 32 bytes [derived](crate::derive) by the two of the pair for this one share, hides it from everybody else;
-//! for the share that a client keeps itself it is random. `b` needs none: it is 32 random bytes itself, and what is derived from
+//! A nonce of 32 random bytes hides the share. `b` needs none: it is 32 random bytes itself, and what is derived from
 //! it is derived in other domains. Of a member that dropped out `b` is never rebuilt, and its commitment stays closed.
 //! The masking key `s` needs no commitment, since its public key is in the roster.
 //!
@@ -61,12 +60,12 @@ impl fmt::Debug for Commitment {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
     pub(crate) share: Share,
-    pub(crate) nonce: Zeroizing<[u8; 32]>,
+    nonce: Zeroizing<[u8; 32]>,
 }
 
 impl Opening {
     /// With a fresh nonce, from the operating system.
-    pub(crate) fn of_own(share: Share) -> Result<Self, Error> {
+    pub(crate) fn new(share: Share) -> Result<Self, Error> {
         let mut nonce = Zeroizing::new([0; 32]);
         Generator.try_fill_bytes(nonce.as_mut()).map_err(|_| Error::NoEntropy)?;
         Ok(Self { share, nonce })
@@ -219,7 +218,7 @@ mod tests {
         let (session, roster) = (Session::new([1; 32], 1), [2; 32]);
         let purpose =
             Purpose { session: &session, from: "a", to: "b", kind: ShareKind::Seed, roster: &roster };
-        let opening = Opening::of_own(Share::from_bytes([3; 32])).unwrap();
+        let opening = Opening::new(Share::from_bytes([3; 32])).unwrap();
         let commitment = opening.commitment(&purpose);
         assert_eq!(Opening::from_bytes(&opening.to_bytes()).commitment(&purpose), commitment);
         let later = session.with_round(2);
@@ -237,7 +236,7 @@ mod tests {
             "Opening(redacted) RevealedShare(redacted)"
         );
         // The same share twice is not recognised: the nonce hides it.
-        assert_ne!(Opening::of_own(Share::from_bytes([3; 32])).unwrap().commitment(&purpose), commitment);
+        assert_ne!(Opening::new(Share::from_bytes([3; 32])).unwrap().commitment(&purpose), commitment);
         for position in [0, 31, 32, 63] {
             let mut bytes = *opening.to_bytes();
             bytes[position] ^= 1;

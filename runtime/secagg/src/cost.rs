@@ -143,7 +143,7 @@ impl Plan {
                 session,
                 ("seed_commitment", hash),
                 ("own_commitment", own_commitment),
-                ("shares", list(k, string(160))),
+                ("shares", list(k, string(224))),
                 signature,
             ]),
             masked_input: map(&[session, ("entries", string(self.masked_bytes() as u64))]),

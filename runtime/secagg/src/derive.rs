@@ -3,7 +3,6 @@
 //! | key | secret | info |
 //! |---|---|---|
 //! | sealing, 64 bytes | ECDH of sealing keys | domain, session, from, to, kind of share |
-//! | commitment's nonce, 32 bytes | ECDH of sealing keys | domain, session, from, to, kind of share |
 //! | pair mask, 32 bytes | ECDH of masking keys | domain, session, both names in order, binding |
 //! | self mask, 32 bytes | `b` | domain, session, name |
 //!
@@ -51,18 +50,6 @@ pub(crate) fn sealing_key(
     expand(agreed.as_bytes(), &sealing_info(session, from, to, kind))
 }
 
-/// What hides a share in the sharer's commitment to it: the two of the pair know it, and nobody else until the holder
-/// gives the share away.
-pub(crate) fn commitment_nonce(
-    agreed: &AgreedSecret,
-    session: &Session,
-    from: &str,
-    to: &str,
-    kind: ShareKind,
-) -> Result<Zeroizing<[u8; 32]>, Error> {
-    expand(agreed.as_bytes(), &commitment_nonce_info(session, from, to, kind))
-}
-
 /// The key of the mask that two clients share; the same for both.
 pub(crate) fn pair_mask_key(
     agreed: &AgreedSecret,
@@ -85,10 +72,6 @@ pub(crate) fn self_mask_key(
 
 fn sealing_info(session: &Session, from: &str, to: &str, kind: ShareKind) -> Transcript {
     Transcript::new(domain!("sealing-key")).session(session).text(from).text(to).text(kind.name())
-}
-
-fn commitment_nonce_info(session: &Session, from: &str, to: &str, kind: ShareKind) -> Transcript {
-    Transcript::new(domain!("commitment-nonce")).session(session).text(from).text(to).text(kind.name())
 }
 
 fn pair_mask_info(session: &Session, one: &str, other: &str, binding: &Binding) -> Transcript {
@@ -149,9 +132,6 @@ mod tests {
                 ("sealing/masking-key", [from, to]) => {
                     sealing_info(&session, from, to, ShareKind::MaskingKey)
                 }
-                ("commitment-nonce/seed", [from, to]) => {
-                    commitment_nonce_info(&session, from, to, ShareKind::Seed)
-                }
                 ("pair-mask", [one, other]) => pair_mask_info(&session, one, other, &binding),
                 ("self-mask", [name]) => self_mask_info(&session, name),
                 other => panic!("unknown case {other:?}"),
@@ -164,7 +144,7 @@ mod tests {
             };
             assert_eq!(okm, case.okm, "{}", case.key);
         }
-        assert_eq!(v.cases.len(), 6);
+        assert_eq!(v.cases.len(), 5);
     }
 
     #[test]
@@ -192,9 +172,5 @@ mod tests {
         let seal = |from, to, kind| sealing_info(&session, from, to, kind).hash();
         assert_ne!(seal("a", "b", ShareKind::Seed), seal("b", "a", ShareKind::Seed), "one key per direction");
         assert_ne!(seal("a", "b", ShareKind::Seed), seal("a", "b", ShareKind::MaskingKey));
-        let nonce = |from, to, kind| commitment_nonce_info(&session, from, to, kind).hash();
-        assert_ne!(nonce("a", "b", ShareKind::Seed), nonce("b", "a", ShareKind::Seed), "one per direction");
-        assert_ne!(nonce("a", "b", ShareKind::Seed), nonce("a", "b", ShareKind::MaskingKey));
-        assert_ne!(nonce("a", "b", ShareKind::Seed), seal("a", "b", ShareKind::Seed));
     }
 }

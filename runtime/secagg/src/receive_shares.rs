@@ -7,7 +7,7 @@ use crate::{
     cohort::{Site, check_count, check_size},
     commitment::Opening,
     defences::{Defence, stands},
-    derive::{commitment_nonce, sealing_key},
+    derive::sealing_key,
     error::{Error, SERVER, Stage},
     identity::{Claim, verify_all},
     keys::{AgreedSecret, PrivateKey},
@@ -57,11 +57,9 @@ impl HeldShares {
         let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
         let key = sealing_key(&self.agreed, &site.session, from, &site.name, kind)?;
         let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
-        let share = open(&key, &purpose, sealed);
+        let opening = open(&key, &purpose, sealed);
         // With the sharer's signature on the ciphertext it is not the relay that changed it.
-        let share = if site.identity.is_some() { share.map_err(|_| disputed()) } else { share }?;
-        let nonce = commitment_nonce(&self.agreed, &site.session, from, &site.name, kind)?;
-        let opening = Opening { share, nonce };
+        let opening = if site.identity.is_some() { opening.map_err(|_| disputed()) } else { opening }?;
         let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
         if holds { Ok(opening) } else { Err(disputed()) }
     }

@@ -1,7 +1,7 @@
 //! Shares sealed to one recipient, with AES-SIV (RFC 5297).
 //!
 //! Each direction, kind and session has a key of its own and seals one message with it; the associated data repeats
-//! what the message is for and adds the roster.
+//! what the message is for and adds the roster. Sealed is a share and the nonce of its commitment.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
 use crate::{
+    commitment::Opening,
     error::Error,
     session::Session,
-    shamir::Share,
     transcript::{Transcript, domain},
 };
 
@@ -41,26 +41,26 @@ impl fmt::Display for ShareKind {
     }
 }
 
-/// A share that only its recipient can open: a 16-byte tag and 32 bytes of ciphertext.
+/// A share that only its recipient can open: a 16-byte tag, the share and a nonce.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SealedShare(ByteArray<48>);
+pub struct SealedShare(ByteArray<80>);
 
 impl SealedShare {
     /// Ciphertext that was made elsewhere.
-    pub fn from_bytes(bytes: [u8; 48]) -> Self {
+    pub fn from_bytes(bytes: [u8; 80]) -> Self {
         Self(ByteArray::new(bytes))
     }
 
     /// The ciphertext.
-    pub fn as_bytes(&self) -> &[u8; 48] {
+    pub fn as_bytes(&self) -> &[u8; 80] {
         &self.0
     }
 }
 
 impl fmt::Debug for SealedShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealedShare(48 bytes)")
+        f.write_str("SealedShare(80 bytes)")
     }
 }
 
@@ -85,15 +85,15 @@ impl Purpose<'_> {
     }
 }
 
-pub(crate) fn seal(key: &[u8; 64], purpose: &Purpose<'_>, share: &Share) -> Result<SealedShare, Error> {
-    let sealed = encrypt(key, purpose, share.as_bytes()).and_then(|sealed| sealed.try_into().ok());
+pub(crate) fn seal(key: &[u8; 64], purpose: &Purpose<'_>, opening: &Opening) -> Result<SealedShare, Error> {
+    let sealed = encrypt(key, purpose, &*opening.to_bytes()).and_then(|sealed| sealed.try_into().ok());
     sealed.map(SealedShare::from_bytes).ok_or(Error::Internal { operation: "sealing" })
 }
 
-pub(crate) fn open(key: &[u8; 64], purpose: &Purpose<'_>, sealed: &SealedShare) -> Result<Share, Error> {
+pub(crate) fn open(key: &[u8; 64], purpose: &Purpose<'_>, sealed: &SealedShare) -> Result<Opening, Error> {
     let opened = decrypt(key, purpose, sealed.as_bytes());
-    let opened = opened.as_ref().and_then(|opened| <&[u8; 32]>::try_from(opened.as_slice()).ok());
-    opened.map(|share| Share::from_bytes(*share)).ok_or_else(|| Error::ShareNotOpened {
+    let opened = opened.as_ref().and_then(|opened| <&[u8; 64]>::try_from(opened.as_slice()).ok());
+    opened.map(Opening::from_bytes).ok_or_else(|| Error::ShareNotOpened {
         from: purpose.from.to_owned(),
         to: purpose.to.to_owned(),
         kind: purpose.kind,
@@ -157,8 +157,8 @@ mod tests {
         let (session, roster, key) = (Session::new([1; 32], 1), [2; 32], [3; 64]);
         let purpose =
             Purpose { session: &session, from: "a", to: "b", kind: ShareKind::Seed, roster: &roster };
-        let share = Share::from_bytes([4; 32]);
-        let sealed = seal(&key, &purpose, &share).unwrap();
+        let opening = Opening::from_bytes(&[4; 64]);
+        let sealed = seal(&key, &purpose, &opening).unwrap();
         let (later, retry, elsewhere) =
             (session.with_round(2), session.with_attempt(1), Session::new([9; 32], 1));
         let wrong = [
@@ -177,12 +177,12 @@ mod tests {
             assert!(error.culprits().is_empty(), "a failed opening proves nobody guilty");
         }
         let mut bytes = *sealed.as_bytes();
-        for position in [0, 15, 16, 47] {
+        for position in [0, 15, 16, 79] {
             bytes[position] ^= 1;
             assert!(open(&key, &purpose, &SealedShare::from_bytes(bytes)).is_err());
             bytes[position] ^= 1;
         }
         assert!(open(&[0; 64], &purpose, &sealed).is_err());
-        assert_eq!(open(&key, &purpose, &sealed).unwrap(), share);
+        assert_eq!(open(&key, &purpose, &sealed).unwrap(), opening);
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     cohort::{Site, check_count, check_holders, check_size, missing},
     commitment::{Commitment, Opening, tree},
     defences::{Defence, stands},
-    derive::{commitment_nonce, sealing_key},
+    derive::sealing_key,
     error::{Error, Stage},
     freeze_roster::{FrozenRosterMessage, check_frozen},
     identity::Signature,
@@ -84,9 +84,8 @@ impl ShareKeysClient {
                     kind,
                     roster: roster.digest(),
                 };
-                let nonce = commitment_nonce(&agreed, &site.session, &site.name, name, kind)?;
-                let opening = Opening { share: share_of(shares, position)?.clone(), nonce };
-                Ok((seal(&key, &purpose, &opening.share)?, opening.commitment(&purpose)))
+                let opening = Opening::new(share_of(shares, position)?.clone())?;
+                Ok((seal(&key, &purpose, &opening)?, opening.commitment(&purpose)))
             };
             let (seed, seed_commitment) = seal_one(ShareKind::Seed, &seed_shares)?;
             let (masking_key, masking_key_commitment) = seal_one(ShareKind::MaskingKey, &key_shares)?;
@@ -95,7 +94,7 @@ impl ShareKeysClient {
         }
         let own_position = roster.share_position(&site.name, &site.name);
         let own_seed_share = match own_position {
-            Some(_) => Some(Opening::of_own(share_of(&seed_shares, own_position)?.clone())?),
+            Some(_) => Some(Opening::new(share_of(&seed_shares, own_position)?.clone())?),
             None => None,
         };
         let own = own_purpose(&site.session, &site.name, roster.digest());

@@ -31,9 +31,9 @@ pub(super) fn statement(
         .bytes(root)
 }
 
-/// The two shares that one client gives another, and what it commits to. They travel as one string of 160 bytes.
+/// The two shares that one client gives another, and what it commits to. They travel as one string of 224 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "ByteArray<160>", into = "ByteArray<160>")]
+#[serde(from = "ByteArray<224>", into = "ByteArray<224>")]
 pub struct SealedShares {
     pub(crate) seed: SealedShare,
     pub(crate) masking_key: SealedShare,
@@ -57,9 +57,9 @@ impl SealedShares {
     }
 }
 
-impl From<SealedShares> for ByteArray<160> {
+impl From<SealedShares> for ByteArray<224> {
     fn from(sealed: SealedShares) -> Self {
-        let mut bytes = [0; 160];
+        let mut bytes = [0; 224];
         let mut rest = bytes.as_mut_slice();
         for part in sealed.parts() {
             // All parts together are as long as the whole.
@@ -71,8 +71,8 @@ impl From<SealedShares> for ByteArray<160> {
     }
 }
 
-impl From<ByteArray<160>> for SealedShares {
-    fn from(bytes: ByteArray<160>) -> Self {
+impl From<ByteArray<224>> for SealedShares {
+    fn from(bytes: ByteArray<224>) -> Self {
         let mut bytes = bytes.into_iter();
         fn next<const N: usize>(bytes: &mut impl Iterator<Item = u8>) -> [u8; N] {
             std::array::from_fn(|_| bytes.next().unwrap_or_default())

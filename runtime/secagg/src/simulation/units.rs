@@ -8,6 +8,7 @@ use std::{
 
 use super::Instruments;
 use crate::{
+    commitment::Opening,
     cost::{ClientCost, ServerCost},
     error::Error,
     identity::{IdentityKey, Signature},
@@ -91,7 +92,7 @@ pub(super) struct Sampler {
     statement: Transcript,
     signature: Signature,
     sealing_key: [u8; 64],
-    share: Share,
+    opening: Opening,
     shares: Vec<(u8, Share)>,
     /// A sum, and what is added to it.
     vectors: Mutex<[Vec<u32>; 2]>,
@@ -122,7 +123,7 @@ impl Sampler {
             statement,
             signature,
             sealing_key: [4; 64],
-            share: Share::from_bytes([5; 32]),
+            opening: Opening::new(Share::from_bytes([5; 32]))?,
             shares,
             vectors: Mutex::new([vec![1; plan.entries()], vec![2; plan.entries()]]),
             samples: Mutex::default(),
@@ -155,7 +156,7 @@ impl Sampler {
                     kind,
                     roster: &[6; 32],
                 };
-                black_box(seal(&self.sealing_key, &purpose, &self.share)?);
+                black_box(seal(&self.sealing_key, &purpose, &self.opening)?);
                 Ok(())
             })
         })?;

@@ -274,11 +274,11 @@ for name in NAMES:
     for position, to in enumerate(neighbours(name)):
         sealed, commitments = {}, {}
         for kind in ("seed", "masking-key"):
+            opening = parts[kind][position] + random()
             agreed = sealing[name].agree(sealing[to].public)
             key = hkdf(agreed, transcript("sealing-key", *SESSION, name, to, kind), 64)
-            opening = parts[kind][position] + hkdf(agreed, transcript("commitment-nonce", *SESSION, name, to, kind), 32)
             purpose = transcript("sealed-share", *SESSION, name, to, kind, frozen)
-            sealed[kind] = AESSIV(key).encrypt(opening[:32], [purpose])
+            sealed[kind] = AESSIV(key).encrypt(opening, [purpose])
             commitments[kind] = sha(transcript("share-commitment", *SESSION, name, to, kind, opening[:32], opening[32:]))
             share[name, to, kind] = opening
         dealt[name][to] = [*sealed.values(), *commitments.values()]

@@ -177,7 +177,7 @@ fn row_11_debug_of_messages_shows_no_share_and_no_entry() {
     assert!(!shows_bytes(&unmask), "{unmask}");
     assert!(format!("{:?}", m.masked).contains("bytes: 18"));
     for text in [format!("{:?}", m.share), format!("{:?}", m.shares)] {
-        assert!(text.contains("SealedShare(48 bytes)") && !shows_bytes(&text), "{text}");
+        assert!(text.contains("SealedShare(80 bytes)") && !shows_bytes(&text), "{text}");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::common::{Cohort, Last, flip, flip_at, tamper};
 fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
     // In either ciphertext, and in either commitment.
     for (at, code) in
-        [(0, "share-not-opened"), (95, "share-not-opened"), (96, "disputed-pair"), (159, "disputed-pair")]
+        [(0, "share-not-opened"), (159, "share-not-opened"), (160, "disputed-pair"), (223, "disputed-pair")]
     {
         let mut cohort = four();
         let (server, mut clients) = cohort.share(&STAY).unwrap();
@@ -27,8 +27,8 @@ fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
 /// What its sharer did not sign comes from the relay.
 #[test]
 fn row_13_a_relay_that_changes_what_is_signed_is_named() {
-    // Two ciphertexts of 48 bytes and two commitments of 32.
-    let sealed = [0, 47, 48, 95, 96, 127, 128, 159];
+    // Two ciphertexts of 80 bytes and two commitments of 32.
+    let sealed = [0, 79, 80, 159, 160, 191, 192, 223];
     for field in sealed.map(Ok).into_iter().chain(["signature", "path"].map(Err)) {
         let mut cohort = Cohort::malicious(4, 0);
         let (server, mut clients) = cohort.share(&STAY).unwrap();
