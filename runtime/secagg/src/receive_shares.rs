@@ -15,7 +15,7 @@ use crate::{
     redacted::redacted_debug,
     roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind, open},
-    share_keys::{DealtShares, SharesMessage},
+    share_keys::{DealtShares, Delivery, SharesMessage},
 };
 
 const STAGE: Stage = Stage::ShareKeys;
@@ -35,12 +35,12 @@ pub struct ReceiveSharesClient {
 redacted_debug!(ReceiveSharesClient, site.session);
 
 /// What a client holds of another's secrets, to give one of the two away: sealed as it came, and what opens it.
-pub(crate) struct HeldShares {
+pub(crate) struct HeldShares<'a> {
     dealt: DealtShares,
-    agreed: AgreedSecret,
+    agreed: &'a AgreedSecret,
 }
 
-impl HeldShares {
+impl HeldShares<'_> {
     /// The share of one of the two, if it is the one that `from` committed to.
     pub(crate) fn open(
         &self,
@@ -55,7 +55,7 @@ impl HeldShares {
             ShareKind::MaskingKey => (&dealt.masking_key, &dealt.masking_key_commitment),
         };
         let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
-        let key = sealing_key(&self.agreed, &site.session, from, &site.name, kind)?;
+        let key = sealing_key(self.agreed, &site.session, from, &site.name, kind)?;
         let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
         let opening = open(&key, &purpose, sealed);
         // With the sharer's signature on the ciphertext it is not the relay that changed it.
@@ -69,7 +69,8 @@ impl HeldShares {
 /// before they shared them.
 pub(crate) struct Held {
     me: u32,
-    shares: Vec<Option<HeldShares>>,
+    delivery: Delivery,
+    agreements: Vec<AgreedSecret>,
 }
 
 impl Held {
@@ -77,17 +78,18 @@ impl Held {
     pub(crate) fn neighbours<'a>(
         &'a self,
         roster: &'a Roster,
-    ) -> impl Iterator<Item = (&'a RosterEntry, Option<&'a HeldShares>)> {
+    ) -> impl Iterator<Item = (&'a RosterEntry, Option<HeldShares<'a>>)> {
         let row = roster.row(self.me).into_owned().into_iter();
         let entries = row.filter_map(|number| roster.entry(number));
-        entries.zip(self.shares.iter().map(Option::as_ref))
+        let dealt = self.delivery.to_vec().into_iter().zip(&self.agreements);
+        entries.zip(dealt.map(|(dealt, agreed)| Some(HeldShares { dealt: dealt?, agreed })))
     }
 
     /// Those who shared their secrets, by name.
     pub(crate) fn iter<'a>(
         &'a self,
         roster: &'a Roster,
-    ) -> impl Iterator<Item = (&'a String, &'a HeldShares)> {
+    ) -> impl Iterator<Item = (&'a String, HeldShares<'a>)> {
         self.neighbours(roster).filter_map(|(entry, shares)| Some((&entry.name, shares?)))
     }
 }
@@ -108,7 +110,6 @@ impl ReceiveSharesClient {
         let delivery = message.shares.to_vec();
         check_count(STAGE, SERVER, row.len(), delivery.len())?;
         let mut claims = Vec::with_capacity(row.len());
-        let mut from_neighbours = Vec::with_capacity(row.len());
         for (number, dealt) in row.iter().zip(&delivery) {
             let sender = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
             if let (Some(dealt), Some(key)) = (dealt, roster.identity(&sender.name)?) {
@@ -117,19 +118,13 @@ impl ReceiveSharesClient {
                 let digest = dealt.statement(&site.session, &roster, pair, place)?.hash();
                 claims.push(Claim { signer: &sender.name, key, digest, signature: dealt.signature() });
             }
-            from_neighbours.push((&sender.name, dealt));
         }
         verify_all(STAGE, SERVER, &claims)?;
-        let mut shares = Vec::with_capacity(row.len());
-        for ((from, dealt), agreed) in from_neighbours.into_iter().zip(agreements) {
-            let held = dealt.as_ref().map(|dealt| HeldShares { dealt: dealt.without_proof(), agreed });
-            if let Some(held) = &held {
-                held.open(&site, &roster, from, ShareKind::Seed)?;
-                held.open(&site, &roster, from, ShareKind::MaskingKey)?;
-            }
-            shares.push(held);
+        let held = Held { me, delivery: message.shares.without_proofs(), agreements };
+        for (from, shares) in held.iter(&roster) {
+            shares.open(&site, &roster, from, ShareKind::Seed)?;
+            shares.open(&site, &roster, from, ShareKind::MaskingKey)?;
         }
-        let held = Held { me, shares };
         let absent = held.neighbours(&roster).filter(|(_, shares)| shares.is_none());
         let absent: Vec<&String> = absent.map(|(entry, _)| &entry.name).collect();
         let present = row.len().saturating_sub(absent.len());

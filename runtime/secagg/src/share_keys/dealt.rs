@@ -133,6 +133,15 @@ impl Delivery {
             }
         }
     }
+
+    /// The same, for whoever has looked at the proofs.
+    pub(crate) fn without_proofs(&self) -> Self {
+        let bare = |passed: &Passed| Passed { sealed: passed.sealed, proof: None };
+        match self {
+            Self::From(..) => self.clone(),
+            Self::Passed(shares) => Self::Passed(shares.iter().map(|one| one.as_ref().map(bare)).collect()),
+        }
+    }
 }
 
 impl From<Vec<Option<Passed>>> for Delivery {
@@ -254,14 +263,6 @@ impl DealtShares {
     ) -> Result<Transcript, Error> {
         let root = tree::climb(self.sealed()?.leaf(to), place, count, &self.path()).unwrap_or_default();
         Ok(statement(session, roster.digest(), from, count, &root))
-    }
-
-    /// The same, for whoever has looked at the proof.
-    pub(crate) fn without_proof(&self) -> Self {
-        match &self.0 {
-            Source::Dealing(..) => self.clone(),
-            Source::Passed(passed) => Passed { sealed: passed.sealed, proof: None }.into(),
-        }
     }
 
     /// A copy, as it travels.

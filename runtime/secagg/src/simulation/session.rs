@@ -18,8 +18,8 @@ use crate::{
 /// Bytes of masked vectors that the server adds in one go, as a join does: while it adds, its sum stays in the cache.
 const TOGETHER: usize = 2 << 20;
 
-/// A client's state, by its number.
-type Numbered<S> = Vec<(usize, S)>;
+/// The clients' states, each with its client's number. Lists of them are made anew in each round, so a state is in a box.
+type Numbered<S> = Vec<(usize, Box<S>)>;
 
 struct Run<'a, I> {
     simulation: &'a Simulation,
@@ -50,7 +50,7 @@ impl<I: Instruments> Run<'_, I> {
         let server =
             ledger.server(stage, || AdvertiseKeysServer::new(session, plan, cast.names.iter().cloned()))?;
         let mut server = server.with_identities(std::sync::Arc::clone(&cast.trusted));
-        let invited = (0..plan.clients()).map(|number| (number, ())).collect();
+        let invited = (0..plan.clients()).map(|number| (number, Box::new(()))).collect();
         let clients = self.gather(
             stage,
             invited,
@@ -205,12 +205,12 @@ impl<I: Instruments> Run<'_, I> {
         receive: impl FnMut(&str, M) -> Result<(), Error> + Send,
     ) -> Result<Numbered<T>, Error> {
         let receive = Mutex::new(receive);
-        let one = |(number, state): (usize, S)| {
-            let (state, message) = step(number, state)?;
+        let one = |(number, state): (usize, Box<S>)| {
+            let (state, message) = step(number, *state)?;
             self.ledger.uploaded(stage, number, &message);
             let mut receive = locked(&receive);
             (*receive)(self.cast.name(number), message)?;
-            Ok((number, state))
+            Ok((number, Box::new(state)))
         };
         let threads = self.simulation.threads.get();
         if threads == 1 {
