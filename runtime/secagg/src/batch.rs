@@ -1,4 +1,4 @@
-//! Many ECDSA signatures looked at together: 500 in a tenth of the time of one after the other.
+//! Many ECDSA signatures looked at together: 500 in a fourteenth of the time of one after the other, 16 in a sixth.
 //!
 //! A signature (r, s) of the digest e under Q holds if the point e/s·G + r/s·Q has the x coordinate r (FIPS 186-5,
 //! section 6.4.2). Our [signers](crate::IdentityKey) choose between s and −s, both of which hold, so that this point R has
@@ -12,8 +12,9 @@
 //!
 //! So what passes here passes one by one. The reverse is not true: a signature with an odd y holds too, and so does one
 //! of the 2⁻³² part whose x coordinate is above the group's order. The caller looks at each alone where this says no.
-//! Which those are is found by halves, so that one of many makes little work (Bernstein, Doumen, Lange and Oosterwijk,
-//! Indocrypt 2012, section 6).
+//! Where it says no of many it goes on with their halves, with the same coefficients: one that does not hold makes it take
+//! three times as long, and not as long as one after the other (Bernstein, Doumen, Lange and Oosterwijk, *Faster batch
+//! forgery identification*, Indocrypt 2012).
 //!
 //! Everything in here is public, so nothing has to take constant time.
 
@@ -31,10 +32,10 @@ use rand::TryRng as _;
 use self::{field::words, multiexp::Term, point::Affine};
 use crate::identity::Claim;
 
-/// Below this the caller is as fast.
+/// Fewer are looked at alone, which takes less than a millisecond.
 const FEWEST: usize = 4;
 
-/// Halving looks at each claim so often at most, on average: where many do not hold, the caller is faster.
+/// So often on average halving looks at a claim at most: where many do not hold, the caller is faster.
 const LOOKS: usize = 4;
 
 /// A claim, and what it adds to the combination; `None` where it has no equation.
