@@ -1,9 +1,9 @@
 //! Σ kᵢ·Pᵢ of many points, for public values: nothing here takes constant time.
 //!
-//! With buckets (Pippenger, FOCS 1976; Bernstein, Doumen, Lange and Oosterwijk, Indocrypt 2012, section 4): a scalar is
-//! Σ dⱼ·2^(c·j) with digits from −2^(c−1) to 2^(c−1). For each j the points are added up by their digit. Then bit by bit:
-//! what has an odd digit counts for this bit, and all go on with half of their digit, rounded down. That leaves one point
-//! for each bit of a scalar, and Horner's rule.
+//! With buckets (Pippenger, *On the evaluation of powers and related problems*, FOCS 1976): a scalar is Σ dⱼ·2^(c·j) with
+//! digits from −2^(c−1) to 2^(c−1). For each j the points are added up by their digit. Then bit by bit: what has an odd
+//! digit counts for this bit, and all go on with half of their digit, rounded down. That leaves one point for each bit of
+//! a scalar, and Horner's rule.
 //!
 //! Nearly all additions are of affine points in any order, so that many share one division (Montgomery's trick): six
 //! products each, where one to projective coordinates takes eleven and more. 500 signatures took 28,000 of them.
@@ -19,7 +19,7 @@ pub(super) type Term = (Affine, [u64; 4]);
 const SCALAR_BITS: u32 = 256;
 
 /// So many additions share a division, which takes as long as 270 products, and stay in the cache.
-const TOGETHER: usize = 1024;
+const TOGETHER: usize = 512;
 
 /// `None` only where this module miscounted.
 pub(super) fn sum(terms: &[Term]) -> Option<Jacobian> {
@@ -44,37 +44,38 @@ fn width(terms: &[Term]) -> u32 {
 fn by_bit(terms: &[Term], width: u32) -> Option<Vec<Option<Affine>>> {
     // With the carry out of the highest bit.
     let windows = SCALAR_BITS.checked_add(1)?.div_ceil(width) as usize;
-    let width = width as usize;
-    let mut bits = Sums::new(windows.checked_mul(width)?);
-    let (mut buckets, mut size) = by_digit(terms, width, windows)?;
-    for bit in 0..width {
+    let mut bits = Sums::new(windows.checked_mul(width as usize)?, Queue::default());
+    // A bucket for each absolute value of a digit.
+    let mut size = 1_usize.checked_shl(width.checked_sub(1)?)?.checked_add(1)?;
+    let (mut buckets, mut queue) = by_digit(terms, width, size, windows)?.finish()?;
+    for bit in 0..width as usize {
         let half_size = (size / 2).checked_add(1)?;
-        let mut halves = Sums::new(half_size.checked_mul(windows)?);
+        let mut halves = Sums::new(half_size.checked_mul(windows)?, queue);
         for (window, buckets) in buckets.chunks(size).enumerate() {
             let start = window.checked_mul(half_size)?;
             for (digit, point) in buckets.iter().enumerate() {
                 let Some(point) = point else { continue };
                 if digit % 2 == 1 {
-                    bits.add(window.checked_mul(width)?.checked_add(bit)?, *point)?;
+                    bits.add(window.checked_mul(width as usize)?.checked_add(bit)?, *point)?;
                 }
                 if digit > 1 {
                     halves.add(start.checked_add(digit / 2)?, *point)?;
                 }
             }
         }
-        (buckets, size) = (halves.finish()?, half_size);
+        (buckets, queue) = halves.finish()?;
+        size = half_size;
     }
-    bits.finish()
+    Some(bits.finish()?.0)
 }
 
-/// The sums of the points that have the same digit, window by window, and how many there are in each, from that of zero,
-/// which stays empty. A point with a negative digit counts as its opposite with the positive one.
-fn by_digit(terms: &[Term], width: usize, windows: usize) -> Option<(Vec<Option<Affine>>, usize)> {
-    let size = 1_usize.checked_shl(width.checked_sub(1)? as u32)?.checked_add(1)?;
-    let mut buckets = Sums::new(size.checked_mul(windows)?);
+/// The sums of the points that have the same digit, window by window, from that of zero, which stays empty. A point with a
+/// negative digit counts as its opposite with the positive one.
+fn by_digit(terms: &[Term], width: u32, size: usize, windows: usize) -> Option<Sums> {
+    let mut buckets = Sums::new(size.checked_mul(windows)?, Queue::default());
     for (point, scalar) in terms {
         let mut start = 0_usize;
-        for digit in Digits::new(*scalar, width as u32) {
+        for digit in Digits::new(*scalar, width) {
             let bucket = start.checked_add(digit.unsigned_abs() as usize)?;
             match digit {
                 0 => {}
@@ -84,7 +85,7 @@ fn by_digit(terms: &[Term], width: usize, windows: usize) -> Option<(Vec<Option<
             start = start.checked_add(size)?;
         }
     }
-    Some((buckets.finish()?, size))
+    Some(buckets)
 }
 
 /// The digits of a scalar, the lowest first, until the rest are zero.
@@ -124,23 +125,29 @@ impl Iterator for Digits {
 struct Sums {
     /// `None` is the neutral point.
     sums: Vec<Option<Affine>>,
-    /// What is yet to be added up, and where the sum belongs.
+    queue: Queue,
+}
+
+/// What is yet to be added up. It is empty in between, and handed on for its memory.
+#[derive(Default)]
+struct Queue {
+    /// To which sum both belong.
     pairs: Vec<(usize, Affine, Affine)>,
-    /// Room for as many.
-    spare: Vec<(usize, Affine, Affine)>,
+    /// What are pairs while others are added up.
+    next: Vec<(usize, Affine, Affine)>,
     /// Of the pairs: their divisors, each with the product of those before it.
     divisors: Vec<(Element, Element)>,
 }
 
 impl Sums {
-    fn new(count: usize) -> Self {
-        Self { sums: vec![None; count], pairs: Vec::new(), spare: Vec::new(), divisors: Vec::new() }
+    fn new(count: usize, queue: Queue) -> Self {
+        Self { sums: vec![None; count], queue }
     }
 
     /// `None` where there is no such sum.
     #[inline]
     fn add(&mut self, number: usize, point: Affine) -> Option<()> {
-        if self.pairs.len() >= TOGETHER {
+        if self.queue.pairs.len() >= TOGETHER {
             self.add_pairs()?;
         }
         self.place(number, point)
@@ -152,36 +159,37 @@ impl Sums {
         match sum.take() {
             None => *sum = Some(point),
             Some(other) if other.is_opposite(&point) => {}
-            Some(other) => self.pairs.push((number, other, point)),
+            Some(other) => self.queue.pairs.push((number, other, point)),
         }
         Some(())
     }
 
     #[allow(clippy::arithmetic_side_effects, reason = "field elements, which cannot overflow")]
     fn add_pairs(&mut self) -> Option<()> {
-        let spare = std::mem::take(&mut self.spare);
-        let mut pairs = std::mem::replace(&mut self.pairs, spare);
+        let next = std::mem::take(&mut self.queue.next);
+        let mut pairs = std::mem::replace(&mut self.queue.pairs, next);
+        let mut divisors = std::mem::take(&mut self.queue.divisors);
         let mut product = Element::ONE;
         for (_, first, second) in &pairs {
             let run = first.run(second);
-            self.divisors.push((run, product));
+            divisors.push((run, product));
             product = product * run;
         }
         let mut inverse = product.inverse();
-        while let (Some((number, first, second)), Some((run, before))) = (pairs.pop(), self.divisors.pop()) {
+        while let (Some((number, first, second)), Some((run, before))) = (pairs.pop(), divisors.pop()) {
             let sum = first.plus(&second, inverse * before);
             inverse = inverse * run;
             self.place(number, sum)?;
         }
-        self.spare = pairs;
+        (self.queue.next, self.queue.divisors) = (pairs, divisors);
         Some(())
     }
 
-    fn finish(mut self) -> Option<Vec<Option<Affine>>> {
-        while !self.pairs.is_empty() {
+    fn finish(mut self) -> Option<(Vec<Option<Affine>>, Queue)> {
+        while !self.queue.pairs.is_empty() {
             self.add_pairs()?;
         }
-        Some(self.sums)
+        Some((self.sums, self.queue))
     }
 }
 
