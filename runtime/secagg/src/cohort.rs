@@ -1,9 +1,6 @@
 //! What both sides ask of every set of participants, and what a client carries from state to state.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     defences::{Defence, stands},
@@ -143,27 +140,14 @@ pub(crate) fn missing<'a, T>(
     expected.filter(|name| !received.contains_key(*name)).collect()
 }
 
-/// Refuses a set of names that is not exactly the expected one.
-///
-/// Both come in ascending order, and mostly they are the same.
-pub(crate) fn check_names<'a>(
-    from: &str,
-    expected: impl Iterator<Item = &'a String> + Clone,
-    got: impl Iterator<Item = &'a String> + Clone,
-) -> Result<(), Error> {
-    if expected.clone().eq(got.clone()) {
-        return Ok(());
-    }
-    let (expected, got): (BTreeSet<_>, BTreeSet<_>) = (expected.collect(), got.collect());
+/// Refuses a list that has not one item for each of those whom it is about: both sides know who they are, and in which
+/// order.
+pub(crate) fn check_count(stage: Stage, from: &str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got {
-        return Ok(());
+        Ok(())
+    } else {
+        Err(Error::WrongShareCount { stage, from: from.to_owned(), expected, got })
     }
-    let names = |set: &mut dyn Iterator<Item = &&'a String>| set.map(|name| (*name).clone()).collect();
-    Err(Error::WrongShareSet {
-        from: from.to_owned(),
-        missing: names(&mut expected.difference(&got)),
-        unexpected: names(&mut got.difference(&expected)),
-    })
 }
 
 /// Takes one message of a sender that belongs to this round and has not sent one.

@@ -20,6 +20,7 @@ use serde_bytes::ByteArray;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
+    erasable::Erasable,
     error::Error,
     random::Generator,
     sealing::Purpose,
@@ -34,6 +35,10 @@ use crate::{
 pub struct Commitment(ByteArray<32>);
 
 impl Commitment {
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(ByteArray::new(bytes))
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -54,7 +59,7 @@ impl fmt::Debug for Commitment {
 /// A share and the nonce that opens its commitment. Secret until it is revealed; zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
-    share: Share,
+    pub(crate) share: Share,
     nonce: Zeroizing<[u8; 32]>,
 }
 
@@ -97,7 +102,7 @@ impl Opening {
 
     /// The one way in which a share becomes a message.
     pub(crate) fn reveal(&self) -> RevealedShare {
-        RevealedShare(ByteArray::new(*self.to_bytes()))
+        RevealedShare(Erasable::new(*self.to_bytes()))
     }
 }
 
@@ -111,7 +116,7 @@ impl fmt::Debug for Opening {
 /// and it is zeroized on drop: with t of them a mask is open.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RevealedShare(ByteArray<64>);
+pub struct RevealedShare(Erasable<64>);
 
 impl RevealedShare {
     pub(crate) fn opening(&self) -> Opening {
@@ -120,9 +125,10 @@ impl RevealedShare {
 
     /// Without the nonce.
     pub(crate) fn share(&self) -> Share {
-        let mut share = [0; 32];
-        share.iter_mut().zip(self.0.iter()).for_each(|(byte, given)| *byte = *given);
-        let kept = Share::from_bytes(share);
+        let mut share = Erasable::new([0; 32]);
+        let (given, _) = self.0.split_at(32);
+        share.copy_from_slice(given);
+        let kept = Share::from_bytes(*share);
         share.zeroize();
         kept
     }
@@ -130,7 +136,7 @@ impl RevealedShare {
 
 impl Drop for RevealedShare {
     fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+        self.0.zeroize();
     }
 }
 
@@ -148,6 +154,29 @@ pub(crate) mod tree {
 
     pub(crate) type Node = [u8; 32];
 
+    /// All nodes, a level a list, from the leaves to the root.
+    pub(crate) struct Tree(Vec<Vec<Node>>);
+
+    impl Tree {
+        pub(crate) fn new(leaves: Vec<Node>) -> Self {
+            let mut levels = vec![leaves];
+            while let Some(nodes) = levels.last().filter(|nodes| nodes.len() > 1) {
+                levels.push(parents(nodes));
+            }
+            Self(levels)
+        }
+
+        /// Zeros where there is no leaf.
+        pub(crate) fn root(&self) -> Node {
+            self.0.last().and_then(|nodes| nodes.first()).copied().unwrap_or_default()
+        }
+
+        /// The siblings on the way from the leaf at this position to the root.
+        pub(crate) fn path(&self, position: usize) -> impl Iterator<Item = &Node> {
+            (0_u32..).zip(&self.0).filter_map(move |(level, nodes)| nodes.get((position >> level) ^ 1))
+        }
+    }
+
     fn parents(nodes: &[Node]) -> Vec<Node> {
         let parent = |pair: &[Node]| match pair {
             [left, right] => join(left, right),
@@ -159,31 +188,6 @@ pub(crate) mod tree {
 
     fn join(left: &Node, right: &Node) -> Node {
         Transcript::new(domain!("tree-node")).bytes(left).bytes(right).hash()
-    }
-
-    /// Of the leaves in order; zeros where there is none.
-    pub(crate) fn root(leaves: &[Node]) -> Node {
-        let mut nodes = leaves.to_vec();
-        while nodes.len() > 1 {
-            nodes = parents(&nodes);
-        }
-        nodes.first().copied().unwrap_or_default()
-    }
-
-    /// For each leaf the siblings on its way to the root.
-    pub(crate) fn paths(leaves: &[Node]) -> Vec<Vec<Node>> {
-        let mut paths = vec![Vec::new(); leaves.len()];
-        let (mut nodes, mut level) = (leaves.to_vec(), 0_u32);
-        while nodes.len() > 1 {
-            for (position, path) in paths.iter_mut().enumerate() {
-                if let Some(sibling) = nodes.get((position >> level) ^ 1) {
-                    path.push(*sibling);
-                }
-            }
-            nodes = parents(&nodes);
-            level = level.saturating_add(1);
-        }
-        paths
     }
 
     /// The root to which the path leads from a leaf at this position of so many; `None` for a path of wrong length.
@@ -248,15 +252,16 @@ mod tests {
         #[test]
         fn row_13_a_path_proves_its_leaf_at_its_place_only(count in 1_usize..40, at: proptest::sample::Index) {
             let leaves: Vec<tree::Node> = (0..count).map(|i| [i as u8; 32]).collect();
-            let (root, paths) = (tree::root(&leaves), tree::paths(&leaves));
-            let at = at.index(count);
-            prop_assert_eq!(tree::climb(leaves[at], at, count, &paths[at]), Some(root));
-            prop_assert_ne!(tree::climb([0xee; 32], at, count, &paths[at]), Some(root));
+            let tree = tree::Tree::new(leaves.clone());
+            let path = |position: usize| tree.path(position).copied().collect::<Vec<_>>();
+            let (root, at) = (tree.root(), at.index(count));
+            prop_assert_eq!(tree::climb(leaves[at], at, count, &path(at)), Some(root));
+            prop_assert_ne!(tree::climb([0xee; 32], at, count, &path(at)), Some(root));
             for other in (0..count).filter(|other| *other != at) {
-                prop_assert_ne!(tree::climb(leaves[at], other, count, &paths[other]), Some(root));
+                prop_assert_ne!(tree::climb(leaves[at], other, count, &path(other)), Some(root));
             }
-            prop_assert_eq!(tree::climb(leaves[at], count, count, &paths[at]), None);
-            let mut long = paths[at].clone();
+            prop_assert_eq!(tree::climb(leaves[at], count, count, &path(at)), None);
+            let mut long = path(at);
             long.push([0; 32]);
             prop_assert_eq!(tree::climb(leaves[at], at, count, &long), None);
         }

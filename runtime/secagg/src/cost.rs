@@ -119,19 +119,13 @@ impl Plan {
         }
     }
 
-    /// What a client sends when nobody drops out, all names have so many bytes, and round and attempt are below 24; each
-    /// message has up to 12 bytes more in later ones. What a transport puts around it is not in it.
-    pub fn upload(&self, name_bytes: usize) -> UploadBytes {
-        let (k, name) = (self.neighbours() as u64, string(name_bytes as u64));
+    /// What a client sends when nobody drops out, and round and attempt are below 24; each message has up to 12 bytes
+    /// more in later ones. What a transport puts around it is not in it.
+    pub fn upload(&self) -> UploadBytes {
+        let k = self.neighbours() as u64;
         let session = ("session", map(&[("id", string(32)), ("round", 1), ("attempt", 1)]));
         let hash = string(32);
         let signature = ("signature", if self.security().is_malicious() { string(64) } else { NULL });
-        let sealed = map(&[
-            ("seed", string(80)),
-            ("masking_key", string(80)),
-            ("seed_commitment", hash),
-            ("masking_key_commitment", hash),
-        ]);
         // On the complete graph a client keeps a share of its own seed, and gives it with the others'.
         let (own_commitment, seeds) =
             if self.is_complete() { (hash, k.saturating_add(1)) } else { (NULL, k) };
@@ -149,16 +143,12 @@ impl Plan {
                 session,
                 ("seed_commitment", hash),
                 ("own_commitment", own_commitment),
-                ("shares", map_of(k, name.saturating_add(sealed))),
+                ("shares", list(k, string(224))),
                 signature,
             ]),
             masked_input: map(&[session, ("entries", string(self.masked_bytes() as u64))]),
             consistency_check: map(&[session, signature]),
-            unmask: map(&[
-                session,
-                ("seeds", map_of(seeds, name.saturating_add(string(64)))),
-                ("masking_keys", map_of(0, 0)),
-            ]),
+            unmask: map(&[session, ("seeds", list(seeds, string(64))), ("masking_keys", list(0, 0))]),
         }
     }
 }
@@ -185,7 +175,7 @@ fn string(bytes: u64) -> u64 {
 }
 
 /// So many entries of this size.
-fn map_of(entries: u64, size: u64) -> u64 {
+fn list(entries: u64, size: u64) -> u64 {
     head(entries).saturating_add(entries.saturating_mul(size))
 }
 
@@ -253,7 +243,7 @@ mod tests {
             let plan = parameters.plan(clients, Layout::new(0, 100_000)).unwrap();
             assert_eq!(plan.entry_bits(), bits, "{clients}");
             // The two entries before the vector, the session and the fields' names: less than one neighbour takes.
-            let upload = plan.upload(20).masked_input;
+            let upload = plan.upload().masked_input;
             assert!(upload < 400_000 + 100, "{clients}: {upload}");
         }
     }

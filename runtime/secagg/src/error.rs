@@ -382,18 +382,20 @@ pub enum Error {
     /// The input does not fit the plan.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// Shares for a set of recipients that is not the roster without the sender.
+    /// Another number of shares than there are members whom they are for, or of whose secrets they are.
     #[error(
-        "{from} sent shares for another set than asked for; missing: {}; not asked for: {}",
-        list(.missing), list(.unexpected)
+        "{stage}: {from} sent {got} shares where {expected} are due; its view of the roster or of the survivors is \
+             another one"
     )]
-    WrongShareSet {
+    WrongShareCount {
+        /// The round in which they came.
+        stage: Stage,
         /// Who sent them.
         from: String,
-        /// Asked for and not sent.
-        missing: Vec<String>,
-        /// Sent and not asked for.
-        unexpected: Vec<String>,
+        /// One for each member that the round is about.
+        expected: usize,
+        /// How many came.
+        got: usize,
     },
     /// A sealed share that does not open: changed on its way, or made for another session, pair or roster.
     #[error("{to} cannot open the {kind} share from {from}; this proves neither {from} nor the relay guilty")]

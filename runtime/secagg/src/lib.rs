@@ -204,6 +204,7 @@ mod defences;
 mod derive;
 mod digest;
 mod entries;
+mod erasable;
 mod error;
 mod freeze_roster;
 mod graph;
@@ -264,7 +265,5 @@ pub use roster::{RosterEntry, RosterMessage};
 pub use sealing::{SealedShare, ShareKind};
 pub use security::Security;
 pub use session::Session;
-pub use share_keys::{
-    DealtShares, SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage,
-};
+pub use share_keys::{SealedShares, ShareKeysClient, ShareKeysMessage, ShareKeysServer, SharesMessage};
 pub use unmask::{UnmaskClient, UnmaskMessage, UnmaskServer};

@@ -134,7 +134,7 @@ pub struct MaskedInputServer {
     plan: Plan,
     roster: Roster,
     cohort: BTreeSet<String>,
-    dealings: Dealings,
+    dealings: Arc<Dealings>,
     sum: Words,
     received: BTreeMap<String, ()>,
 }
@@ -147,7 +147,7 @@ impl MaskedInputServer {
         plan: Plan,
         roster: Roster,
         cohort: Vec<String>,
-        dealings: Dealings,
+        dealings: Arc<Dealings>,
     ) -> Self {
         let cohort = cohort.into_iter().collect();
         let sum = Words::zeros(plan.entries(), plan.entry_bits());

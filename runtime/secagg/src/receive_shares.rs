@@ -4,8 +4,8 @@
 use zeroize::Zeroizing;
 
 use crate::{
-    cohort::{Site, check_size},
-    commitment::{Commitment, Opening},
+    cohort::{Site, check_count, check_size},
+    commitment::Opening,
     defences::{Defence, stands},
     derive::sealing_key,
     error::{Error, SERVER, Stage},
@@ -15,7 +15,7 @@ use crate::{
     redacted::redacted_debug,
     roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind, open},
-    share_keys::{DealtShares, SealedShares, SharesMessage},
+    share_keys::{DealtShares, SharesMessage},
 };
 
 const STAGE: Stage = Stage::ShareKeys;
@@ -34,10 +34,35 @@ pub struct ReceiveSharesClient {
 
 redacted_debug!(ReceiveSharesClient, site.session);
 
-/// What a client holds of another's secrets, to give one of the two away.
+/// What a client holds of another's secrets, to give one of the two away: sealed as it came, and what opens it.
 pub(crate) struct HeldShares {
-    pub(crate) seed: Opening,
-    pub(crate) masking_key: Opening,
+    dealt: DealtShares,
+    agreed: AgreedSecret,
+}
+
+impl HeldShares {
+    /// The share of one of the two, if it is the one that `from` committed to.
+    pub(crate) fn open(
+        &self,
+        site: &Site,
+        roster: &Roster,
+        from: &str,
+        kind: ShareKind,
+    ) -> Result<Opening, Error> {
+        let dealt = self.dealt.sealed()?;
+        let (sealed, commitment) = match kind {
+            ShareKind::Seed => (&dealt.seed, &dealt.seed_commitment),
+            ShareKind::MaskingKey => (&dealt.masking_key, &dealt.masking_key_commitment),
+        };
+        let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
+        let key = sealing_key(&self.agreed, &site.session, from, &site.name, kind)?;
+        let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
+        let opening = open(&key, &purpose, sealed);
+        // With the sharer's signature on the ciphertext it is not the relay that changed it.
+        let opening = if site.identity.is_some() { opening.map_err(|_| disputed()) } else { opening }?;
+        let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
+        if holds { Ok(opening) } else { Err(disputed()) }
+    }
 }
 
 /// What a client holds of all its neighbours' secrets, in the order of their names, and nothing of those who dropped out
@@ -80,33 +105,30 @@ impl ReceiveSharesClient {
         site.session.check(SERVER, &message.session)?;
         let me = roster.number(&site.name).ok_or(Error::Internal { operation: "roster lookup" })?;
         let row = roster.row(me);
-        let mut dealt = message.shares.iter().peekable();
+        let delivery = message.shares.to_vec();
+        check_count(STAGE, SERVER, row.len(), delivery.len())?;
         let mut claims = Vec::with_capacity(row.len());
         let mut from_neighbours = Vec::with_capacity(row.len());
-        for number in row.iter() {
+        for (number, dealt) in row.iter().zip(&delivery) {
             let sender = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
-            // Both are in the order of names: what is left in the end is from nobody who shares with this client.
-            let dealt = dealt.next_if(|(name, _)| **name == sender.name).map(|(_, dealt)| dealt);
             if let (Some(dealt), Some(key)) = (dealt, roster.identity(&sender.name)?) {
                 let place = (roster.place_among(*number, me).unwrap_or(usize::MAX), roster.degree());
                 let pair = (sender.name.as_str(), site.name.as_str());
-                let digest = dealt.statement(&site.session, &roster, pair, place).hash();
+                let digest = dealt.statement(&site.session, &roster, pair, place)?.hash();
                 claims.push(Claim { signer: &sender.name, key, digest, signature: dealt.signature() });
             }
             from_neighbours.push((&sender.name, dealt));
         }
-        if let Some((name, _)) = dealt.next() {
-            return Err(Error::StrangerPassedOn {
-                stage: STAGE,
-                from: SERVER.to_owned(),
-                name: name.clone(),
-            });
-        }
         verify_all(STAGE, SERVER, &claims)?;
-        let open_one = |((from, dealt), agreed): ((&String, Option<&DealtShares>), &AgreedSecret)| {
-            dealt.map(|dealt| open_both(&site, &roster, from, agreed, &dealt.sealed)).transpose()
-        };
-        let shares = from_neighbours.into_iter().zip(&agreements).map(open_one).collect::<Result<_, _>>()?;
+        let mut shares = Vec::with_capacity(row.len());
+        for ((from, dealt), agreed) in from_neighbours.into_iter().zip(agreements) {
+            let held = dealt.as_ref().map(|dealt| HeldShares { dealt: dealt.without_proof(), agreed });
+            if let Some(held) = &held {
+                held.open(&site, &roster, from, ShareKind::Seed)?;
+                held.open(&site, &roster, from, ShareKind::MaskingKey)?;
+            }
+            shares.push(held);
+        }
         let held = Held { me, shares };
         let absent = held.neighbours(&roster).filter(|(_, shares)| shares.is_none());
         let absent: Vec<&String> = absent.map(|(entry, _)| &entry.name).collect();
@@ -120,28 +142,4 @@ impl ReceiveSharesClient {
         drop((claims, row));
         Ok(MaskInputClient { site, masking, roster, seed, own_seed_share, held })
     }
-}
-
-/// The two shares that one neighbour dealt, as it committed to them.
-fn open_both(
-    site: &Site,
-    roster: &Roster,
-    from: &str,
-    agreed: &AgreedSecret,
-    sealed: &SealedShares,
-) -> Result<HeldShares, Error> {
-    let open_one = |kind, sealed, commitment: &Commitment| {
-        let disputed = || Error::DisputedPair { from: from.to_owned(), to: site.name.clone(), kind };
-        let key = sealing_key(agreed, &site.session, from, &site.name, kind)?;
-        let purpose = Purpose { session: &site.session, from, to: &site.name, kind, roster: roster.digest() };
-        let opening = open(&key, &purpose, sealed);
-        // With the sharer's signature on the ciphertext it is not the relay that changed it.
-        let opening = if site.identity.is_some() { opening.map_err(|_| disputed()) } else { opening }?;
-        let holds = opening.commitment(&purpose) == *commitment || !stands(Defence::CheckedOnReceipt);
-        if holds { Ok(opening) } else { Err(disputed()) }
-    };
-    Ok(HeldShares {
-        seed: open_one(ShareKind::Seed, &sealed.seed, &sealed.seed_commitment)?,
-        masking_key: open_one(ShareKind::MaskingKey, &sealed.masking_key, &sealed.masking_key_commitment)?,
-    })
 }

@@ -42,7 +42,7 @@ impl fmt::Display for ShareKind {
 }
 
 /// A share that only its recipient can open: a 16-byte tag, the share and a nonce.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SealedShare(ByteArray<80>);
 

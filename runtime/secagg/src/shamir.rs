@@ -19,15 +19,15 @@ use std::fmt;
 use rand::TryRng as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{error::Error, random::Generator};
+use crate::{erasable::Erasable, error::Error, random::Generator};
 
 /// One participant's part of a 32-byte secret, while it is secret: no `Serialize`, zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Share(Zeroizing<[u8; 32]>);
+pub(crate) struct Share(Zeroizing<Erasable<32>>);
 
 impl Share {
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Zeroizing::new(Erasable::new(bytes)))
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
@@ -42,10 +42,12 @@ impl Share {
     }
 
     fn from_words(words: &[u64; 4]) -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
+        let mut bytes = [0; 32];
         let (parts, _) = bytes.as_chunks_mut::<8>();
         parts.iter_mut().zip(words).for_each(|(part, word)| *part = word.to_le_bytes());
-        Self(bytes)
+        let share = Self::from_bytes(bytes);
+        bytes.zeroize();
+        share
     }
 }
 
@@ -68,20 +70,30 @@ pub(crate) fn split(secret: &[u8; 32], count: u8, threshold: u8) -> Result<Vec<S
         .collect();
     let base = Base::new(known.iter().map(|(position, _)| *position))?;
     let rest: Vec<Share> = (threshold..=count)
-        .map(|position| base.value_at(position, known.iter().map(|(_, share)| share)))
-        .collect::<Result<_, _>>()?;
+        .map(|position| Ok(sum(&base.coefficients(position)?, known.iter().map(|(_, share)| share))))
+        .collect::<Result<_, Error>>()?;
     Ok(known.into_iter().skip(1).map(|(_, share)| share).chain(rest).collect())
 }
 
 /// The secret of which these are shares, by position. Fewer than the threshold give another value, not an error.
-pub(crate) fn combine(shares: &[(u8, Share)]) -> Result<Zeroizing<[u8; 32]>, Error> {
-    Ok(interpolate(shares, 0)?.0)
+pub(crate) fn combine(shares: &[(u8, Share)]) -> Result<Share, Error> {
+    let reconstruction = Reconstruction::new(shares.iter().map(|(position, _)| *position))?;
+    Ok(reconstruction.secret(shares.iter().map(|(_, share)| share)))
 }
 
-/// The value at `x` of the polynomial through the points, none of which may be at `x`.
-fn interpolate(points: &[(u8, Share)], x: u8) -> Result<Share, Error> {
-    let base = Base::new(points.iter().map(|(position, _)| *position))?;
-    base.value_at(x, points.iter().map(|(_, share)| share))
+/// What rebuilds secrets from shares at the same positions: to find it takes longer than to use it.
+pub(crate) struct Reconstruction(Vec<u8>);
+
+impl Reconstruction {
+    /// Of secrets from shares at these positions, none of which may be twice among them.
+    pub(crate) fn new(positions: impl Iterator<Item = u8>) -> Result<Self, Error> {
+        Base::new(positions)?.coefficients(0).map(Self)
+    }
+
+    /// The secret with these shares, in the order of the positions.
+    pub(crate) fn secret<'a>(&self, shares: impl Iterator<Item = &'a Share>) -> Share {
+        sum(&self.0, shares)
+    }
 }
 
 /// Positions through which polynomials are interpolated.
@@ -106,35 +118,36 @@ impl Base {
         }
     }
 
-    /// The value at `x`, which is none of the positions, of the polynomial with these values at them.
-    fn value_at<'a>(&self, x: u8, values: impl Iterator<Item = &'a Share>) -> Result<Share, Error> {
-        let at_a_position = Error::Internal { operation: "share interpolation" };
+    /// By what the values at the positions are multiplied, to give together the value at `x`, which is none of them.
+    fn coefficients(&self, x: u8) -> Result<Vec<u8>, Error> {
         let distances: Option<Vec<u32>> =
             self.positions.iter().map(|position| logarithm(x ^ position)).collect();
-        let distances = distances.ok_or(at_a_position)?;
+        let distances = distances.ok_or(Error::Internal { operation: "share interpolation" })?;
         let all: u32 = distances.iter().sum();
-        let mut sums = Zeroizing::new([[0_u64; 4]; 8]);
-        for ((distance, denominator), value) in distances.iter().zip(&self.denominators).zip(values) {
-            // At most 255 logarithms below 255 each, so nothing wraps; GROUP² is a multiple of the group's order.
-            let exponent = all
-                .wrapping_add(GROUP.wrapping_mul(GROUP))
-                .wrapping_sub(*distance)
-                .wrapping_sub(*denominator);
-            let coefficient = power(exponent);
-            let mut words = value.to_words();
-            for (sum, bit) in sums.iter_mut().zip(0_u32..) {
-                let mask = u64::from(coefficient.wrapping_shr(bit) & 1).wrapping_neg();
-                sum.iter_mut().zip(&words).for_each(|(sum, word)| *sum ^= word & mask);
-            }
-            words.zeroize();
-        }
-        // Horner's rule over the bits, from the highest.
-        let mut total = Zeroizing::new([0_u64; 4]);
-        for sum in sums.iter().rev() {
-            total.iter_mut().zip(sum).for_each(|(word, sum)| *word = doubled(*word) ^ sum);
-        }
-        Ok(Share::from_words(&total))
+        // At most 255 logarithms below 255 each, so nothing wraps; GROUP² is a multiple of the group's order.
+        let all = all.wrapping_add(GROUP.wrapping_mul(GROUP));
+        let both = distances.iter().zip(&self.denominators);
+        Ok(both.map(|(distance, other)| power(all.wrapping_sub(*distance).wrapping_sub(*other))).collect())
     }
+}
+
+/// Σ cᵢ·yᵢ, of public coefficients and secret values.
+fn sum<'a>(coefficients: &[u8], values: impl Iterator<Item = &'a Share>) -> Share {
+    let mut sums = Zeroizing::new([[0_u64; 4]; 8]);
+    for (coefficient, value) in coefficients.iter().zip(values) {
+        let mut words = value.to_words();
+        for (sum, bit) in sums.iter_mut().zip(0_u32..) {
+            let mask = u64::from(coefficient.wrapping_shr(bit) & 1).wrapping_neg();
+            sum.iter_mut().zip(&words).for_each(|(sum, word)| *sum ^= word & mask);
+        }
+        words.zeroize();
+    }
+    // Horner's rule over the bits, from the highest.
+    let mut total = Zeroizing::new([0_u64; 4]);
+    for sum in sums.iter().rev() {
+        total.iter_mut().zip(sum).for_each(|(word, sum)| *word = doubled(*word) ^ sum);
+    }
+    Share::from_words(&total)
 }
 
 /// Eight bytes, each multiplied by x.
@@ -182,6 +195,12 @@ mod tests {
     use super::*;
     use crate::vectors;
 
+    /// The value at `x` of the polynomial through the points.
+    fn interpolate(points: &[(u8, Share)], x: u8) -> Result<Share, Error> {
+        let base = Base::new(points.iter().map(|(position, _)| *position))?;
+        Ok(sum(&base.coefficients(x)?, points.iter().map(|(_, share)| share)))
+    }
+
     #[derive(serde::Deserialize)]
     struct Vectors {
         cases: Vec<Case>,
@@ -206,7 +225,7 @@ mod tests {
         for case in &vectors.cases {
             let (all, t) = (shares(case), usize::from(case.threshold));
             for window in all.windows(t) {
-                assert_eq!(*combine(window).unwrap(), vectors::bytes(&case.secret));
+                assert_eq!(*combine(window).unwrap().as_bytes(), vectors::bytes(&case.secret));
             }
             let mut points = vec![(0, Share::from_bytes(vectors::bytes(&case.secret)))];
             points.extend_from_slice(&all[..t - 1]);
@@ -222,7 +241,7 @@ mod tests {
         let shares: Vec<(u8, Share)> = (1..=255).zip(split(&secret, 255, 3).unwrap()).collect();
         assert_eq!(shares.len(), 255);
         for at in [[0, 1, 2], [0, 127, 254], [252, 253, 254]] {
-            assert_eq!(*combine(&at.map(|i| shares[i].clone())).unwrap(), secret);
+            assert_eq!(*combine(&at.map(|i| shares[i].clone())).unwrap().as_bytes(), secret);
         }
     }
 
@@ -234,7 +253,7 @@ mod tests {
             .iter()
             .map(|share| (share[0], Share::from_bytes(share[1..].try_into().unwrap())))
             .collect();
-        assert_eq!(*combine(&points).unwrap(), secret);
+        assert_eq!(*combine(&points).unwrap().as_bytes(), secret);
         assert_eq!(interpolate(&points, theirs[5][0]).unwrap().as_bytes()[..], theirs[5][1..]);
     }
 
@@ -323,14 +342,14 @@ mod tests {
         #[test]
         fn any_t_shares_do((secret, count, threshold, positions) in picked(true)) {
             let shares = split(&secret, count, threshold).unwrap();
-            prop_assert_eq!(*combine(&take(&shares, &positions)).unwrap(), secret);
+            prop_assert_eq!(*combine(&take(&shares, &positions)).unwrap().as_bytes(), secret);
         }
 
         /// Chance would make them equal once in 2²⁵⁶.
         #[test]
         fn fewer_than_t_do_not((secret, count, threshold, positions) in picked(false)) {
             let shares = split(&secret, count, threshold).unwrap();
-            prop_assert_ne!(*combine(&take(&shares, &positions)).unwrap(), secret);
+            prop_assert_ne!(*combine(&take(&shares, &positions)).unwrap().as_bytes(), secret);
         }
 
         /// For t − 1 shares and *any* other secret there is a polynomial: they exclude nothing.
@@ -341,7 +360,7 @@ mod tests {
             points.push((0, Share::from_bytes(other)));
             let third = interpolate(&points, 3).unwrap();
             let forged = [points[0].clone(), points[1].clone(), (3, third)];
-            prop_assert_eq!(*combine(&forged).unwrap(), other);
+            prop_assert_eq!(*combine(&forged).unwrap().as_bytes(), other);
         }
     }
 }

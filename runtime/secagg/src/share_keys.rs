@@ -8,16 +8,21 @@
 //! What a client deals it commits to, and signs where the server is not trusted: see [`commitment`](crate::commitment).
 //! The server verifies before it passes anything on, so that a bad signature at a recipient names the server.
 
-use std::{collections::BTreeMap, fmt};
+mod dealt;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
+
+use self::dealt::Dealing;
+pub use self::dealt::SealedShares;
+pub(crate) use self::dealt::{Dealings, DealtShares, Delivery};
 
 use crate::{
     admission::{of_one, take_all},
-    cohort::{Site, check_holders, check_names, check_size, missing},
+    cohort::{Site, check_count, check_holders, check_size, missing},
     commitment::{Commitment, Opening, tree},
     defences::{Defence, stands},
     derive::sealing_key,
@@ -31,10 +36,9 @@ use crate::{
     receive_shares::ReceiveSharesClient,
     redacted::redacted_debug,
     roster::Roster,
-    sealing::{Purpose, SealedShare, ShareKind, seal},
+    sealing::{Purpose, ShareKind, seal},
     session::Session,
     shamir::{Share, split},
-    transcript::{Transcript, domain},
 };
 
 const STAGE: Stage = Stage::ShareKeys;
@@ -65,7 +69,7 @@ impl ShareKeysClient {
 
         let me = roster.number(&site.name).ok_or(Error::Internal { operation: "roster lookup" })?;
         let row = roster.row(me);
-        let mut sealed = Vec::with_capacity(row.len());
+        let mut shares = Vec::with_capacity(row.len());
         let mut agreements = Vec::with_capacity(row.len());
         for number in row.iter() {
             let member = roster.entry(*number).ok_or(Error::Internal { operation: "roster lookup" })?;
@@ -85,14 +89,9 @@ impl ShareKeysClient {
             };
             let (seed, seed_commitment) = seal_one(ShareKind::Seed, &seed_shares)?;
             let (masking_key, masking_key_commitment) = seal_one(ShareKind::MaskingKey, &key_shares)?;
-            sealed.push((
-                name.clone(),
-                Box::new(SealedShares { seed, masking_key, seed_commitment, masking_key_commitment }),
-            ));
+            shares.push(SealedShares { seed, masking_key, seed_commitment, masking_key_commitment });
             agreements.push(agreed);
         }
-        // In one piece: a map that grows keeps half of its room free.
-        let shares: BTreeMap<String, Box<SealedShares>> = sealed.into_iter().collect();
         let own_position = roster.share_position(&site.name, &site.name);
         let own_seed_share = match own_position {
             Some(_) => Some(Opening::new(share_of(&seed_shares, own_position)?.clone())?),
@@ -100,7 +99,8 @@ impl ShareKeysClient {
         };
         let own = own_purpose(&site.session, &site.name, roster.digest());
         let signature = site.identity.as_ref().map(|identity| {
-            identity.sign(&dealing_statement(&site.session, roster.digest(), &site.name, &leaves(&shares)))
+            let root = tree_over(&roster, &row, &shares).root();
+            identity.sign(&dealt::statement(&site.session, roster.digest(), &site.name, row.len(), &root))
         });
         let message = ShareKeysMessage {
             session: site.session,
@@ -132,148 +132,30 @@ pub(crate) fn own_purpose<'a>(session: &'a Session, name: &'a str, roster: &'a [
     Purpose { session, from: name, to: name, kind: ShareKind::Seed, roster }
 }
 
-/// What a sharer signs: the root over all that it deals.
-fn dealing_statement(session: &Session, roster: &[u8; 32], from: &str, leaves: &[tree::Node]) -> Transcript {
-    root_statement(session, roster, from, leaves.len(), &tree::root(leaves))
+/// Over what a sharer deals to those of its row, both in the order of names.
+fn tree_over(roster: &Roster, row: &[u32], shares: &[SealedShares]) -> tree::Tree {
+    let recipients = row.iter().filter_map(|number| roster.entry(*number));
+    tree::Tree::new(recipients.zip(shares).map(|(to, sealed)| sealed.leaf(&to.name)).collect())
 }
 
-fn root_statement(
-    session: &Session,
-    roster: &[u8; 32],
-    from: &str,
-    count: usize,
-    root: &tree::Node,
-) -> Transcript {
-    Transcript::new(domain!("signature/share-keys"))
-        .session(session)
-        .bytes(roster)
-        .text(from)
-        .int(count as u64)
-        .bytes(root)
-}
-
-/// In the order of the recipients' names.
-fn leaves(shares: &BTreeMap<String, Box<SealedShares>>) -> Vec<tree::Node> {
-    shares.iter().map(|(to, sealed)| sealed.leaf(to)).collect()
-}
-
-/// The two shares that one client gives another, and what it commits to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedShares {
-    pub(crate) seed: SealedShare,
-    pub(crate) masking_key: SealedShare,
-    pub(crate) seed_commitment: Commitment,
-    pub(crate) masking_key_commitment: Commitment,
-}
-
-impl SealedShares {
-    fn leaf(&self, to: &str) -> tree::Node {
-        Transcript::new(domain!("tree-leaf"))
-            .text(to)
-            .bytes(self.seed.as_bytes())
-            .bytes(self.masking_key.as_bytes())
-            .bytes(self.seed_commitment.as_bytes())
-            .bytes(self.masking_key_commitment.as_bytes())
-            .hash()
-    }
-}
-
-/// A client's sealed shares, by recipient, with its commitments.
+/// A client's sealed shares, with its commitments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareKeysMessage {
     pub(crate) session: Session,
     pub(crate) seed_commitment: Commitment,
     /// To the share of `b` that the client keeps, on the complete graph.
     pub(crate) own_commitment: Option<Commitment>,
-    /// Each in a box, which the server hands on as it is: a copy of all would be most of its memory.
-    pub(crate) shares: BTreeMap<String, Box<SealedShares>>,
+    /// For each of the client's neighbours, in the order of their names: both sides know who they are.
+    pub(crate) shares: Vec<SealedShares>,
     pub(crate) signature: Option<Signature>,
 }
 
-/// What one client dealt another, with the proof that it did: nothing where nothing is signed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DealtShares {
-    pub(crate) sealed: Box<SealedShares>,
-    pub(crate) proof: Option<Box<Proof>>,
-}
-
-/// That a sharer dealt these shares: its signature of the root over all, and the way there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Proof {
-    pub(crate) signature: Signature,
-    pub(crate) path: Vec<ByteArray<32>>,
-}
-
-impl fmt::Debug for DealtShares {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signature = self.proof.as_ref().map(|proof| proof.signature);
-        f.debug_struct("DealtShares")
-            .field("sealed", &self.sealed)
-            .field("signature", &signature)
-            .finish_non_exhaustive()
-    }
-}
-
-impl DealtShares {
-    /// What `from` has to have signed for this recipient, which is at `position` of `count`.
-    pub(crate) fn statement(
-        &self,
-        session: &Session,
-        roster: &Roster,
-        (from, to): (&str, &str),
-        (position, count): (usize, usize),
-    ) -> Transcript {
-        let path = self.proof.iter().flat_map(|proof| &proof.path).map(|node| **node).collect::<Vec<_>>();
-        let root = tree::climb(self.sealed.leaf(to), position, count, &path).unwrap_or_default();
-        root_statement(session, roster.digest(), from, count, &root)
-    }
-
-    pub(crate) fn signature(&self) -> Option<&Signature> {
-        self.proof.as_ref().map(|proof| &proof.signature)
-    }
-}
-
-/// What all clients committed to, by the number of the sharer in the roster.
-pub(crate) struct Dealings(BTreeMap<u32, Dealing>);
-
-impl Dealings {
-    pub(crate) fn of(&self, sharer: u32) -> Option<&Dealing> {
-        self.0.get(&sharer)
-    }
-}
-
-/// What one client committed to, as the server keeps it. The pairs are in the order of the recipients' names.
-pub(crate) struct Dealing {
-    pub(crate) seed: Commitment,
-    own: Option<Commitment>,
-    pairs: Vec<(Commitment, Commitment)>,
-}
-
-impl Dealing {
-    /// The commitment to the share that was dealt to the recipient at this position; its own at none.
-    pub(crate) fn to(&self, position: Option<usize>, kind: ShareKind) -> Option<&Commitment> {
-        let Some(position) = position else { return self.own.as_ref() };
-        let (seed, masking_key) = self.pairs.get(position)?;
-        Some(match kind {
-            ShareKind::Seed => seed,
-            ShareKind::MaskingKey => masking_key,
-        })
-    }
-}
-
-/// The sealed shares that are addressed to one client, by sender. Senders and recipient together are U2: whoever is
-/// not among them has dropped out and is masked with nobody.
+/// The sealed shares that are addressed to one client. Their senders and the recipient together are U2: whoever is not
+/// among them has dropped out and is masked with nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharesMessage {
     pub(crate) session: Session,
-    pub(crate) shares: BTreeMap<String, DealtShares>,
-}
-
-impl SharesMessage {
-    /// The other members of U2.
-    pub fn senders(&self) -> impl Iterator<Item = &str> {
-        self.shares.keys().map(String::as_str)
-    }
+    pub(crate) shares: Delivery,
 }
 
 /// The server, collecting sealed shares.
@@ -281,16 +163,10 @@ pub struct ShareKeysServer {
     session: Session,
     plan: Plan,
     roster: Roster,
-    received: BTreeMap<String, Received>,
+    received: BTreeMap<String, Dealing>,
 }
 
 redacted_debug!(ShareKeysServer, session);
-
-struct Received {
-    message: ShareKeysMessage,
-    /// The leaves that are signed; none where nothing is.
-    leaves: Vec<tree::Node>,
-}
 
 impl ShareKeysServer {
     pub(crate) fn new(session: Session, plan: Plan, roster: Roster) -> Self {
@@ -312,12 +188,19 @@ impl ShareKeysServer {
         let check = |from: &str, message: ShareKeysMessage| {
             session.check(from, &message.session)?;
             let row = roster.number(from).map(|number| roster.row(number)).unwrap_or_default();
-            let recipients = row.iter().filter_map(|number| roster.entry(*number)).map(|entry| &entry.name);
-            check_names(from, recipients, message.shares.keys())?;
-            let leaves = if roster.is_signed() { leaves(&message.shares) } else { Vec::new() };
-            let digest = || dealing_statement(session, roster.digest(), from, &leaves).hash();
-            let signed = roster.signed(from, digest, message.signature)?;
-            Ok((Received { message, leaves }, signed))
+            check_count(STAGE, from, row.len(), message.shares.len())?;
+            let signature = message.signature;
+            let tree = roster.is_signed().then(|| tree_over(roster, &row, &message.shares));
+            let root = tree.as_ref().map(tree::Tree::root).unwrap_or_default();
+            let digest = || dealt::statement(session, roster.digest(), from, row.len(), &root).hash();
+            let signed = roster.signed(from, digest, signature)?;
+            let dealing = Dealing {
+                seed: message.seed_commitment,
+                own: message.own_commitment,
+                shares: message.shares.into_boxed_slice(),
+                signed: signature.zip(tree),
+            };
+            Ok((dealing, signed))
         };
         take_all(STAGE, received, messages, |from| roster.number(from).is_some(), check)
     }
@@ -342,45 +225,16 @@ impl ShareKeysServer {
         let absent = missing(roster.names(), &received).into_iter();
         check_size(STAGE, received.len(), plan.threshold(), plan.min_cohort(), absent)?;
         if received.len() < roster.len() {
-            for received_from in received.values() {
-                let holders = received_from.message.shares.keys();
+            for name in received.keys() {
+                let holders = roster.neighbours(name).into_iter().map(|(name, _)| name);
                 check_holders(STAGE, &plan, holders, |name| received.contains_key(name))?;
             }
         }
         let cohort: Vec<String> = received.keys().cloned().collect();
-        // By the recipient's number. Senders come in the order of their names, so each list is sorted.
-        let mut deliveries: Vec<Option<Vec<(String, DealtShares)>>> = vec![None; roster.numbers()];
-        for number in cohort.iter().filter_map(|name| roster.number(name)) {
-            if let Some(delivery) = deliveries.get_mut(number as usize) {
-                *delivery = Some(Vec::with_capacity(roster.degree()));
-            }
-        }
-        let mut dealings = BTreeMap::new();
-        for (from, Received { message, leaves }) in received {
-            let Some(sharer) = roster.number(&from) else { continue };
-            let commitments = |sealed: &SealedShares| (sealed.seed_commitment, sealed.masking_key_commitment);
-            let pairs = message.shares.values().map(|sealed| commitments(sealed)).collect();
-            let dealing = Dealing { seed: message.seed_commitment, own: message.own_commitment, pairs };
-            dealings.insert(sharer, dealing);
-            // A proof is of use only with a signature.
-            let mut paths = message.signature.map(|_| tree::paths(&leaves)).unwrap_or_default().into_iter();
-            for (to, (mut name, sealed)) in roster.row(sharer).iter().zip(message.shares) {
-                let path = paths.next().unwrap_or_default().into_iter().map(ByteArray::new).collect();
-                let proof = message.signature.map(|signature| Box::new(Proof { signature, path }));
-                // Shares for members who dropped out go nowhere.
-                if let Some(delivery) = deliveries.get_mut(*to as usize).and_then(Option::as_mut) {
-                    // The sender's name goes where the recipient's was: new strings for all would be a tenth of all that
-                    // is held here.
-                    name.clear();
-                    name.push_str(&from);
-                    delivery.push((name, DealtShares { sealed, proof }));
-                }
-            }
-        }
-        let message = |dealt: Option<Vec<_>>| {
-            dealt.map(|dealt| SharesMessage { session, shares: dealt.into_iter().collect() })
-        };
-        let messages = cohort.iter().cloned().zip(deliveries.into_iter().filter_map(message)).collect();
-        Ok((MaskedInputServer::new(session, plan, roster, cohort, Dealings(dealings)), messages))
+        let numbers: Vec<u32> = cohort.iter().filter_map(|name| roster.number(name)).collect();
+        let dealings = Arc::new(Dealings::new(roster.clone(), received));
+        let message = |to| SharesMessage { session, shares: Delivery::From(Arc::clone(&dealings), to) };
+        let messages = cohort.iter().cloned().zip(numbers.into_iter().map(message)).collect();
+        Ok((MaskedInputServer::new(session, plan, roster, cohort, dealings), messages))
     }
 }

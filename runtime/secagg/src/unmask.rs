@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     aggregate::Aggregate,
-    cohort::{Site, check_holders, check_names, check_sender, missing},
+    cohort::{Site, check_count, check_holders, check_sender, missing},
     commitment::{Commitment, Opening, RevealedShare},
     consistency_check::{SignaturesMessage, check_signatures},
     cost::ServerCost,
@@ -42,7 +42,7 @@ use crate::{
     roster::{Roster, RosterEntry},
     sealing::{Purpose, ShareKind},
     session::Session,
-    shamir::{Share, combine},
+    shamir::{Reconstruction, Share},
     share_keys::{Dealings, own_purpose},
     words::Words,
 };
@@ -74,31 +74,43 @@ impl UnmaskClient {
         for (name, shares) in held.iter(&roster) {
             let arrived = survivors.contains(name);
             if arrived {
-                seeds.push((name.clone(), shares.seed.reveal()));
+                seeds.push(shares.open(&site, &roster, name, ShareKind::Seed)?.reveal());
             }
             if !arrived || !stands(Defence::OneKind) {
-                masking_keys.push((name.clone(), shares.masking_key.reveal()));
+                masking_keys.push(shares.open(&site, &roster, name, ShareKind::MaskingKey)?.reveal());
             }
         }
-        seeds.extend(own_seed_share.map(|own| (site.name, own.reveal())));
-        let (seeds, masking_keys) = (seeds.into_iter().collect(), masking_keys.into_iter().collect());
+        seeds.extend(own_seed_share.map(|own| own.reveal()));
         Ok(UnmaskMessage { session: site.session, seeds, masking_keys })
     }
 }
 
-/// One client's shares: of the seeds of those who arrived, of the masking keys of those who did not.
+/// One client's shares, in the order of its neighbours' names: both sides know who of them shared secrets, and who of
+/// those arrived.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmaskMessage {
     pub(crate) session: Session,
-    pub(crate) seeds: BTreeMap<String, RevealedShare>,
-    pub(crate) masking_keys: BTreeMap<String, RevealedShare>,
+    /// Of the seeds of those who arrived; of its own, which it holds on the complete graph, at the end.
+    pub(crate) seeds: Vec<RevealedShare>,
+    /// Of the masking keys of those who did not.
+    pub(crate) masking_keys: Vec<RevealedShare>,
 }
 
-/// One client's shares, by the number of the member whose secret they are of.
+/// One client's shares, and the numbers of the members of whose secrets they are.
 struct Answer {
     holder: u32,
-    seeds: Vec<(u32, RevealedShare)>,
-    masking_keys: Vec<(u32, RevealedShare)>,
+    message: UnmaskMessage,
+    survived: Vec<u32>,
+    dropped: Vec<u32>,
+}
+
+impl Answer {
+    fn shares(&self) -> impl Iterator<Item = (u32, ShareKind, &RevealedShare)> {
+        let seeds = self.survived.iter().zip(&self.message.seeds);
+        let masking_keys = self.dropped.iter().zip(&self.message.masking_keys);
+        let seeds = seeds.map(|(member, share)| (*member, ShareKind::Seed, share));
+        seeds.chain(masking_keys.map(|(member, share)| (*member, ShareKind::MaskingKey, share)))
+    }
 }
 
 /// What became of the members, by number.
@@ -198,7 +210,7 @@ pub struct UnmaskServer {
     pub(crate) dropped: BTreeSet<String>,
     /// With the shares that were given so far.
     pub(crate) standings: Standings,
-    pub(crate) dealings: Dealings,
+    pub(crate) dealings: Arc<Dealings>,
     /// Those of the survivors who confirmed in round 3: they are asked.
     pub(crate) confirmed: BTreeSet<String>,
     pub(crate) sum: Words,
@@ -257,21 +269,15 @@ impl UnmaskServer {
         self.session.check(from, &message.session)?;
         let holder = self.roster.number(from).ok_or(Error::Internal { operation: "roster lookup" })?;
         let [survived, dropped] = self.held_by(holder);
-        check_names(from, self.names_of(&survived), message.seeds.keys())?;
-        check_names(from, self.names_of(&dropped), message.masking_keys.keys())?;
-        let seeds = survived.into_iter().zip(message.seeds.into_values());
-        let masking_keys = dropped.into_iter().zip(message.masking_keys.into_values());
-        Ok(Answer { holder, seeds: seeds.collect(), masking_keys: masking_keys.collect() })
+        check_count(STAGE, from, survived.len(), message.seeds.len())?;
+        check_count(STAGE, from, dropped.len(), message.masking_keys.len())?;
+        Ok(Answer { holder, message, survived, dropped })
     }
 
     /// Takes an answer if each of its shares is the one that was dealt.
     fn take(&mut self, from: &str, answer: &Answer) -> Result<(), Error> {
-        for (shares, kind) in
-            [(&answer.seeds, ShareKind::Seed), (&answer.masking_keys, ShareKind::MaskingKey)]
-        {
-            for (member, share) in shares {
-                self.check_opening((answer.holder, from), *member, kind, &share.opening())?;
-            }
+        for (member, kind, share) in answer.shares() {
+            self.check_opening((answer.holder, from), member, kind, &share.opening())?;
         }
         self.keep(answer)?;
         self.received.insert(from.to_owned(), ());
@@ -280,34 +286,27 @@ impl UnmaskServer {
 
     fn keep(&mut self, answer: &Answer) -> Result<(), Error> {
         let Self { plan, roster, standings, .. } = self;
-        for (member, share) in answer.seeds.iter().chain(&answer.masking_keys) {
-            let position = roster.position(*member, answer.holder);
+        for (member, _, share) in answer.shares() {
+            let position = roster.position(member, answer.holder);
             let position = position.ok_or(Error::Internal { operation: "share position" })?;
-            standings.keep(*member, plan.threshold(), position, share);
+            standings.keep(member, plan.threshold(), position, share);
         }
         Ok(())
     }
 
-    /// Whose secrets a member holds shares of: of those who survived, and of those who dropped out. On the complete
-    /// graph everybody has a share of its own seed.
-    fn held_by(&self, holder: u32) -> [Vec<u32>; 2] {
-        let (mut survived, mut dropped) = (Vec::new(), Vec::new());
-        let mut row = self.roster.row(holder).into_owned();
-        if self.plan.is_complete() {
-            row.insert(row.partition_point(|member| *member < holder), holder);
-        }
-        for member in row {
-            match self.standings.of(member) {
-                Standing::Survived(_) => survived.push(member),
-                Standing::Dropped(_) => dropped.push(member),
+    /// Whose secrets a member holds shares of, in the order of its message: of those who survived, and of those who
+    /// dropped out. On the complete graph everybody has a share of its own seed.
+    pub(crate) fn held_by(&self, holder: u32) -> [Vec<u32>; 2] {
+        let (row, own) = (self.roster.row(holder), self.plan.is_complete().then_some(holder));
+        let (mut survived, mut dropped) = (Vec::with_capacity(row.len().saturating_add(1)), Vec::new());
+        for member in row.iter().chain(&own) {
+            match self.standings.of(*member) {
+                Standing::Survived(_) => survived.push(*member),
+                Standing::Dropped(_) => dropped.push(*member),
                 Standing::Absent => {}
             }
         }
         [survived, dropped]
-    }
-
-    fn names_of<'a>(&'a self, members: &'a [u32]) -> impl Iterator<Item = &'a String> + Clone {
-        members.iter().filter_map(|member| self.roster.entry(*member)).map(|entry| &entry.name)
     }
 
     /// Whose shares arrived.
@@ -421,8 +420,9 @@ impl UnmaskServer {
     /// Rebuilds what is not rebuilt yet, and checks it. An error, that of the first member by name, changes nothing.
     fn rebuild_all(&mut self, threads: NonZeroUsize) -> Result<(), Error> {
         let members: Vec<u32> = self.roster.members().map(|(number, _)| number).collect();
+        let reconstructions = self.reconstructions(&members, threads)?;
         let rebuild = |member: &u32| match self.standings.secret(*member) {
-            Some(Secret::Shares(shares)) => self.rebuild(*member, shares).map(Some),
+            Some(Secret::Shares(shares)) => self.rebuild(*member, shares, &reconstructions).map(Some),
             _ => Ok(None),
         };
         let rebuilt = parallel::try_map(&members, threads, rebuild)?;
@@ -434,9 +434,31 @@ impl UnmaskServer {
         Ok(())
     }
 
+    /// For all lists of positions at which there are shares: mostly few, since who answers first does so for all.
+    fn reconstructions(
+        &self,
+        members: &[u32],
+        threads: NonZeroUsize,
+    ) -> Result<BTreeMap<Vec<u8>, Reconstruction>, Error> {
+        let shares = members.iter().filter_map(|member| match self.standings.secret(*member) {
+            Some(Secret::Shares(shares)) if shares.len() >= self.plan.threshold() => Some(shares),
+            _ => None,
+        });
+        let lists: BTreeSet<Vec<u8>> = shares.map(|shares| positions(shares)).collect();
+        let lists: Vec<Vec<u8>> = lists.into_iter().collect();
+        let found =
+            parallel::try_map(&lists, threads, |list: &Vec<u8>| Reconstruction::new(list.iter().copied()))?;
+        Ok(lists.into_iter().zip(found).collect())
+    }
+
     /// Rebuilds a secret from t shares, and compares it with what its owner advertised or committed to. More shares
     /// would not tell more.
-    fn rebuild(&self, member: u32, shares: &[(u8, Share)]) -> Result<Share, Error> {
+    fn rebuild(
+        &self,
+        member: u32,
+        shares: &[(u8, Share)],
+        reconstructions: &BTreeMap<Vec<u8>, Reconstruction>,
+    ) -> Result<Share, Error> {
         let entry = self.roster.entry(member).ok_or(Error::Internal { operation: "roster lookup" })?;
         let name = &entry.name;
         if shares.len() < self.plan.threshold() {
@@ -444,7 +466,9 @@ impl UnmaskServer {
             check_holders(STAGE, &self.plan, neighbours, |holder| self.received.contains_key(holder))?;
             return Err(Error::Internal { operation: "share count" });
         }
-        let secret = Share::from_bytes(*combine(shares)?);
+        let reconstruction = reconstructions.get(&positions(shares));
+        let reconstruction = reconstruction.ok_or(Error::Internal { operation: "share positions" })?;
+        let secret = reconstruction.secret(shares.iter().map(|(_, share)| share));
         if let Standing::Dropped(_) = self.standings.of(member) {
             let key =
                 PrivateKey::from_bytes(secret.as_bytes()).map(|key| key.encoded_public_key()).transpose()?;
@@ -463,4 +487,8 @@ impl UnmaskServer {
             _ => Err(Error::Internal { operation: "rebuilt secret" }),
         }
     }
+}
+
+fn positions(shares: &[(u8, Share)]) -> Vec<u8> {
+    shares.iter().map(|(position, _)| *position).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::world::{Masked, World, weight, weight_in};
+use super::world::{Masked, World, share_in, weight, weight_in};
 use crate::{
     defences::{Defence, stands, without},
     *,
@@ -69,14 +69,19 @@ fn two_stories(
         stories[story].0.push((name.clone(), client));
         stories[story].1.insert(name, word.signature.unwrap());
     }
-    for (clients, signatures) in stories {
+    for (story, (clients, signatures)) in stories.into_iter().enumerate() {
         let message = SignaturesMessage { session: world.session, signatures };
         for (name, client) in clients {
             let answer = client.unmask(&message).map_err(|e| e.code())?;
             let position = next.roster.share_position(&victim, &name).unwrap();
-            let found = |share: &RevealedShare| (position, share.share());
-            seeds.extend(answer.seeds.get(&victim).map(found));
-            keys.extend(answer.masking_keys.get(&victim).map(found));
+            // By the first story the victim arrived; by the second it did not, and all others did.
+            let (kind, found) =
+                if story == 0 { (ShareKind::Seed, &mut seeds) } else { (ShareKind::MaskingKey, &mut keys) };
+            let share = match kind {
+                ShareKind::Seed => share_in(&next, &name, &answer, kind, &victim),
+                ShareKind::MaskingKey => answer.masking_keys.first(),
+            };
+            found.extend(share.map(|share| (position, share.share())));
         }
     }
     Ok(weight_in(&next, &victim, vectors.last().unwrap(), Some(&seeds), &keys))

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use super::world::{Masked, World};
 use crate::{
     defences::{Defence, without},
+    share_keys::DealtShares,
     *,
 };
 
@@ -20,8 +21,8 @@ fn row_13_attack_on_the_name_of_another() {
         let answer = |(name, client): (String, UnmaskClient)| {
             let mut answer = client.unmask(&signatures).unwrap();
             if name == "site 0" {
-                let other = answer.seeds["site 0"].clone();
-                answer.seeds.insert("site 1".into(), other);
+                // Of site 1, site 2 and itself, in that order.
+                answer.seeds[0] = answer.seeds[2].clone();
             }
             (name, answer)
         };
@@ -50,9 +51,9 @@ fn row_13_attack_with_a_share_that_is_to_be_given_by_another() {
         let (server, roster, clients) = world.roster().unwrap();
         let (server, shares, clients) = world
             .deal(server, &roster, clients, |from, message| {
-                let dealt = message.shares.get_mut("site 1").filter(|_| from == "site 0");
-                if let Some(dealt) = dealt {
-                    dealt.seed_commitment = Commitment::to_seed(&message.session, from, &[0; 32]);
+                if from == "site 0" {
+                    // For site 1.
+                    message.shares[0].seed_commitment = Commitment::to_seed(&message.session, from, &[0; 32]);
                 }
             })
             .unwrap();
@@ -73,10 +74,15 @@ fn row_13_attack_by_a_relay_that_wants_to_stay_unnamed() {
         let mut world = World::malicious(0, 3, 2);
         let (server, roster, clients) = world.roster().unwrap();
         let (_, mut shares, clients) = world.deal(server, &roster, clients, |_, _| {}).unwrap();
-        let dealt = shares.get_mut("site 1").unwrap().shares.get_mut("site 0").unwrap();
-        let mut bytes = *dealt.sealed.seed.as_bytes();
+        // From site 0.
+        let delivery = &mut shares.get_mut("site 1").unwrap().shares;
+        let passed = |dealt: Option<DealtShares>| dealt.map(|dealt| dealt.passed().unwrap());
+        let mut passed: Vec<_> = delivery.to_vec().into_iter().map(passed).collect();
+        let sealed = &mut passed[0].as_mut().unwrap().sealed;
+        let mut bytes = *sealed.seed.as_bytes();
         bytes[20] ^= 1;
-        dealt.sealed.seed = SealedShare::from_bytes(bytes);
+        sealed.seed = SealedShare::from_bytes(bytes);
+        *delivery = passed.into();
         world.open(&shares, clients).unwrap_err()
     }
     let unnamed = without(Defence::Signatures, attack);

@@ -22,7 +22,7 @@ fn row_14_attack_with_one_answer_too_few() {
         }
         for name in &world.names {
             let seed = combine(&answers.shares(ShareKind::Seed, name)).unwrap();
-            let key = self_mask_key(&seed, &world.session, name).unwrap();
+            let key = self_mask_key(seed.as_bytes(), &world.session, name).unwrap();
             mask::apply(&mut sum, &key, Sign::Minus).unwrap();
         }
         u64::from(sum[0] & world.plan.entry_mask::<u32>())

@@ -250,15 +250,32 @@ impl Answers {
     /// All shares of one site's secret, by position.
     pub(super) fn shares(&self, kind: ShareKind, of: &str) -> Vec<(u8, Share)> {
         let found = |(holder, answer): &(String, UnmaskMessage)| {
-            let shares = match kind {
-                ShareKind::Seed => &answer.seeds,
-                ShareKind::MaskingKey => &answer.masking_keys,
-            };
             let position = self.server.roster.share_position(of, holder)?;
-            Some((position, shares.get(of)?.share()))
+            Some((position, share_in(&self.server, holder, answer, kind, of)?.share()))
         };
         self.messages.iter().filter_map(found).collect()
     }
+}
+
+/// One site's share in an answer; of a masking key also where the answer has those of all, which is one too many of each
+/// that arrived.
+pub(super) fn share_in<'a>(
+    server: &UnmaskServer,
+    holder: &str,
+    answer: &'a UnmaskMessage,
+    kind: ShareKind,
+    of: &str,
+) -> Option<&'a RevealedShare> {
+    let (holder, of) = (server.roster.number(holder)?, server.roster.number(of)?);
+    let [survived, dropped] = server.held_by(holder);
+    let (members, shares) = match kind {
+        ShareKind::Seed => (survived, &answer.seeds),
+        ShareKind::MaskingKey if answer.masking_keys.len() == dropped.len() => {
+            (dropped, &answer.masking_keys)
+        }
+        ShareKind::MaskingKey => (server.roster.row(holder).into_owned(), &answer.masking_keys),
+    };
+    shares.get(members.iter().position(|member| *member == of)?)
 }
 
 /// The weight in one masked vector, with the masks taken off that shares of one site's secrets open.
@@ -271,10 +288,10 @@ pub(super) fn weight_in(
 ) -> u64 {
     let mut entries = vector.to_vec();
     if let Some(seeds) = seeds {
-        let key = self_mask_key(&combine(seeds).unwrap(), &server.session, name).unwrap();
+        let key = self_mask_key(combine(seeds).unwrap().as_bytes(), &server.session, name).unwrap();
         mask::apply(&mut entries, &key, Sign::Minus).unwrap();
     }
-    let masking = PrivateKey::from_bytes(&combine(keys).unwrap()).unwrap();
+    let masking = PrivateKey::from_bytes(combine(keys).unwrap().as_bytes()).unwrap();
     for (other, member) in server.roster.neighbours(name) {
         let agreed = masking.agree_with(&member.masking_key, other).unwrap();
         let key = pair_mask_key(&agreed, &server.session, name, other, &server.binding).unwrap();

@@ -44,7 +44,7 @@ impl Error {
             Self::InputAlreadyMasked { .. } => "input-already-masked",
             Self::JournalUnavailable { .. } => "journal-unavailable",
             Self::Input(error) => error.code(),
-            Self::WrongShareSet { .. } => "wrong-share-set",
+            Self::WrongShareCount { .. } => "wrong-share-count",
             Self::ShareNotOpened { .. } => "share-not-opened",
             Self::WrongVectorLength { .. } => "wrong-vector-length",
             Self::PaddingNotZero { .. } => "padding-not-zero",
@@ -71,7 +71,7 @@ impl Error {
             | Self::IdentityUnknown { from, .. }
             | Self::BadSignature { from, .. }
             | Self::WrongReveal { from, .. }
-            | Self::WrongShareSet { from, .. }
+            | Self::WrongShareCount { from, .. }
             | Self::WrongVectorLength { from, .. }
             | Self::PaddingNotZero { from }
             | Self::WrongOpening { from, .. }

@@ -11,8 +11,12 @@ use crate::{
     digest::{InputId, ModelDigest},
     error::{Error, Stage},
     journal::MemoryJournal,
+    masked_input::MaskedInputMessage,
     session::Session,
 };
+
+/// Bytes of masked vectors that the server adds in one go, as a join does: while it adds, its sum stays in the cache.
+const TOGETHER: usize = 2 << 20;
 
 /// A client's state, by its number.
 type Numbered<S> = Vec<(usize, S)>;
@@ -51,10 +55,8 @@ impl<I: Instruments> Run<'_, I> {
             stage,
             invited,
             |number, ()| {
-                let (client, mut journal) = (cast.client(number)?, MemoryJournal::new());
-                let (client, message) =
-                    ledger.client(stage, || client.advertise_keys(session, &mut journal))?;
-                Ok(((client, journal), message))
+                let client = cast.client(number)?;
+                ledger.client(stage, || client.advertise_keys(session, &mut forgetful()))
             },
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
@@ -64,10 +66,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.gather(
             stage,
             self.told(stage, clients, &roster),
-            |_, (client, journal)| {
-                let (client, message) = ledger.client(stage, || client.freeze_roster(&roster))?;
-                Ok(((client, journal), message))
-            },
+            |_, client| ledger.client(stage, || client.freeze_roster(&roster)),
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(roster);
@@ -77,10 +76,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.gather(
             stage,
             self.told(stage, clients, &roster),
-            |_, (client, journal)| {
-                let (client, message) = ledger.client(stage, || client.share_keys(&roster))?;
-                Ok(((client, journal), message))
-            },
+            |_, client| ledger.client(stage, || client.share_keys(&roster)),
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(roster);
@@ -90,10 +86,15 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.staying(clients, stage);
         let shares = Mutex::new(shares);
         let plain = Mutex::new(FixedPointSum::new(&plan));
+        let mut add_all = |masked: &mut Vec<(String, MaskedInputMessage)>| {
+            let mut masked = masked.drain(..);
+            ledger.server(stage, || masked.try_for_each(|(from, message)| server.receive(&from, message)))
+        };
+        let mut waiting = Vec::new();
         let clients = self.round(
             stage,
             clients,
-            |number, (client, mut journal)| {
+            |number, client| {
                 let name = cast.name(number);
                 let delivery = locked(&shares).remove(name);
                 let delivery = delivery.ok_or(Error::Internal { operation: "simulated delivery" })?;
@@ -105,13 +106,17 @@ impl<I: Instruments> Run<'_, I> {
                 let quantized = plan.quantize(&input, &mut cast.rounding(number))?;
                 locked(&plain).add(name, &quantized)?;
                 drop(quantized);
-                let (client, message) = ledger.client(stage, || {
-                    client.mask_input(model, id, &input, &mut cast.rounding(number), &mut journal)
-                })?;
-                Ok(((client, journal), message))
+                ledger.client(stage, || {
+                    client.mask_input(model, id, &input, &mut cast.rounding(number), &mut forgetful())
+                })
             },
-            |from, message| ledger.server(stage, || server.receive(from, message)),
+            |from, message| {
+                waiting.push((from.to_owned(), message));
+                let bytes: usize = waiting.iter().map(|(_, message)| message.entries.bytes()).sum();
+                if bytes < TOGETHER { Ok(()) } else { add_all(&mut waiting) }
+            },
         )?;
+        add_all(&mut waiting)?;
         drop(shares);
 
         let stage = self.enter(Stage::ConsistencyCheck)?;
@@ -121,9 +126,7 @@ impl<I: Instruments> Run<'_, I> {
         let clients = self.gather(
             stage,
             self.told(stage, clients, &survivors),
-            |_, (client, mut journal)| {
-                ledger.client(stage, || client.check_consistency(&survivors, &mut journal))
-            },
+            |_, client| ledger.client(stage, || client.check_consistency(&survivors, &mut forgetful())),
             |messages| ledger.server(stage, || server.receive_all(messages)),
         )?;
         drop(survivors);
@@ -228,6 +231,11 @@ impl<I: Instruments> Run<'_, I> {
             Ok(done)
         })
     }
+}
+
+/// Each client plays once, so there is nothing for it to remember.
+fn forgetful() -> MemoryJournal {
+    MemoryJournal::new()
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -105,7 +105,7 @@ fn a_session_costs_what_its_plan_says() {
     let simulation = simulation(12, NumShares::default(), 8, Security::SemiHonest);
     let report = run(simulation.with_dropouts(0.2, Leaving::BeforeMaskedInput));
     assert_eq!(report.server_cost, simulation.plan.server_cost(2));
-    assert_eq!(report.largest_upload_bytes, simulation.plan.upload("site-00".len()).total());
+    assert_eq!(report.largest_upload_bytes, simulation.plan.upload().total());
 }
 
 /// Such as a graph that holds against a curious server only: a benchmark measures it all the same.

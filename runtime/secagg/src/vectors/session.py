@@ -281,32 +281,29 @@ for name in NAMES:
             sealed[kind] = AESSIV(key).encrypt(opening, [purpose])
             commitments[kind] = sha(transcript("share-commitment", *SESSION, name, to, kind, opening[:32], opening[32:]))
             share[name, to, kind] = opening
-        dealt[name][to] = {
-            "seed": sealed["seed"], "masking_key": sealed["masking-key"],
-            "seed_commitment": commitments["seed"], "masking_key_commitment": commitments["masking-key"],
-        }
-    leaves[name] = [sha(transcript("tree-leaf", to, *dealt[name][to].values())) for to in sorted(dealt[name])]
+        dealt[name][to] = [*sealed.values(), *commitments.values()]
+    leaves[name] = [sha(transcript("tree-leaf", to, *dealt[name][to])) for to in neighbours(name)]
     root = levels(leaves[name])[-1][0]
     statement = transcript("signature/share-keys", *SESSION, frozen, name, len(leaves[name]), root)
     dealing[name] = {
         "session": session,
         "seed_commitment": sha(transcript("seed-commitment", *SESSION, name, seed[name])),
         "own_commitment": None,
-        "shares": dealt[name],
+        "shares": [b"".join(dealt[name][to]) for to in neighbours(name)],
         "signature": identity[name].sign(statement),
     }
     sent("share-keys", name, dealing[name])
 for name in NAMES:
-    delivery = {
-        sender: {
-            "sealed": dealt[sender][name],
+    delivery = [
+        {
+            "sealed": b"".join(dealt[sender][name]),
             "proof": {
                 "signature": dealing[sender]["signature"],
                 "path": path(leaves[sender], neighbours(sender).index(name)),
             },
         }
         for sender in neighbours(name)
-    }
+    ]
     sent("shares", name, {"session": session, "shares": delivery})
 
 # Round 2.
@@ -342,10 +339,10 @@ sent("signatures", "", {"session": session, "signatures": words})
 
 # Round 4.
 for name in survivors:
-    shares = {"seeds": {}, "masking_keys": {}}
+    shares = {"seeds": [], "masking_keys": []}
     for other in neighbours(name):
         kind = "masking-key" if other == DROPS else "seed"
-        shares["masking_keys" if other == DROPS else "seeds"][other] = share[other, name, kind]
+        shares["masking_keys" if other == DROPS else "seeds"].append(share[other, name, kind])
     sent("unmask", name, {"session": session, **shares})
 
 trees = []

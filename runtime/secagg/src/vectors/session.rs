@@ -195,6 +195,6 @@ fn row_07_known_answers_of_bindings_and_trees() {
     for tree in &v.trees {
         let leaf = |i: usize| Sha256::digest(format!("leaf {i}")).into();
         let leaves: Vec<tree::Node> = (0..tree.leaves).map(leaf).collect();
-        assert_eq!(hex(&tree::root(&leaves)), tree.root, "{} leaves", tree.leaves);
+        assert_eq!(hex(&tree::Tree::new(leaves).root()), tree.root, "{} leaves", tree.leaves);
     }
 }

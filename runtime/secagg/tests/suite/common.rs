@@ -141,6 +141,13 @@ impl Cohort {
         }
     }
 
+    /// At which place of a list in a message from or to `me` the participant `of` is, where the list is about these: in the
+    /// order of their names, and `me` at the end.
+    pub(crate) fn place(&self, me: usize, of: usize, among: &[usize]) -> usize {
+        let name = |i: usize| (i == me, self.names[i].as_str());
+        among.iter().filter(|i| name(**i) < name(of)).count()
+    }
+
     /// `clients` participants who trust the server, threshold t, cohorts from 2, one scalar and three vector entries.
     pub(crate) fn of(clients: usize, threshold: u32) -> Self {
         let parameters = Parameters::new()
@@ -400,6 +407,11 @@ pub(crate) fn tamper<M: Serialize + DeserializeOwned>(
 
 /// Flips one bit of a byte string.
 pub(crate) fn flip(byte_string: &mut serde_json::Value) {
-    let byte = byte_string[9].as_u64().unwrap();
-    byte_string[9] = (byte ^ 1).into();
+    flip_at(byte_string, 9);
+}
+
+/// Flips one bit of the byte at this place.
+pub(crate) fn flip_at(byte_string: &mut serde_json::Value, place: usize) {
+    let byte = byte_string[place].as_u64().unwrap();
+    byte_string[place] = (byte ^ 1).into();
 }

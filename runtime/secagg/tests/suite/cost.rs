@@ -50,7 +50,7 @@ fn a_plan_knows_the_bytes_of_every_upload() {
         let mut cohort = Cohort::new(parameters.plan(clients, Layout::new(2, 300)).unwrap());
         cohort.names = (0..clients).map(|i| format!("{i:0name_bytes$}")).collect();
         cohort.keys = cohort.names.iter().map(|name| (name.clone(), identity_of(name))).collect();
-        let upload = cohort.plan.upload(name_bytes);
+        let upload = cohort.plan.upload();
         let planned = [
             upload.advertise_keys,
             upload.freeze_roster,

@@ -114,9 +114,6 @@ struct Found {
     units: Units,
 }
 
-/// A name of as many bytes as those in a certificate often have.
-const NAME_BYTES: usize = 16;
-
 impl Found {
     fn new(args: &PlanArgs, plan: Plan) -> Result<Self, CliError> {
         let dropped = (args.dropouts * plan.clients() as f64 + 1e-9).floor() as usize;
@@ -137,7 +134,7 @@ impl Found {
 
     fn text(&self, args: &PlanArgs) -> String {
         let plan = &self.plan;
-        let upload = plan.upload(NAME_BYTES);
+        let upload = plan.upload();
         let (client, server) = (plan.client_cost(), plan.server_cost(self.dropped));
         let graph = if self.is_complete() { " (complete graph)" } else { "" };
         let rows = [
@@ -190,7 +187,7 @@ impl Found {
 
     fn json(&self, args: &PlanArgs) -> String {
         let plan = &self.plan;
-        let upload = plan.upload(NAME_BYTES);
+        let upload = plan.upload();
         let object = json!({
             "clients": plan.clients(),
             "adversaries": args.adversaries,

@@ -5,22 +5,19 @@ use std::num::NonZeroUsize;
 use veilflow_secagg::*;
 
 use super::{STAY, confirm, finish, four};
-use crate::common::{Cohort, Last, flip, tamper};
+use crate::common::{Cohort, Last, flip, flip_at, tamper};
 
 /// Nobody knows whether sharer or relay changed it, where nothing is signed.
 #[test]
 fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
-    for (field, code) in [
-        ("seed", "share-not-opened"),
-        ("masking_key", "share-not-opened"),
-        ("seed_commitment", "disputed-pair"),
-        ("masking_key_commitment", "disputed-pair"),
-    ] {
+    // In either ciphertext, and in either commitment.
+    for (at, code) in
+        [(0, "share-not-opened"), (159, "share-not-opened"), (160, "disputed-pair"), (223, "disputed-pair")]
+    {
         let mut cohort = four();
         let (server, mut clients) = cohort.share(&STAY).unwrap();
         let (_, shares) = server.deliver().unwrap();
-        let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
-        let changed = tamper(&shares[&me], |v| flip(&mut v["shares"][&from]["sealed"][field]));
+        let changed = tamper(&shares[&cohort.names[0]], |v| flip_at(&mut v["shares"][1]["sealed"], at));
         let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
         assert_eq!(error.code(), code);
         assert!(error.culprits().is_empty());
@@ -30,18 +27,19 @@ fn row_13_a_changed_ciphertext_is_found_before_round_2_and_accuses_nobody() {
 /// What its sharer did not sign comes from the relay.
 #[test]
 fn row_13_a_relay_that_changes_what_is_signed_is_named() {
-    let fields = ["seed", "masking_key", "seed_commitment", "masking_key_commitment", "signature", "path"];
-    for field in fields {
+    // Two ciphertexts of 80 bytes and two commitments of 32.
+    let sealed = [0, 79, 80, 159, 160, 191, 192, 223];
+    for field in sealed.map(Ok).into_iter().chain(["signature", "path"].map(Err)) {
         let mut cohort = Cohort::malicious(4, 0);
         let (server, mut clients) = cohort.share(&STAY).unwrap();
         let (_, shares) = server.deliver().unwrap();
         let (me, from) = (cohort.names[0].clone(), cohort.names[1].clone());
         let changed = tamper(&shares[&me], |v| {
-            let dealt = &mut v["shares"][&from];
+            let dealt = &mut v["shares"][cohort.place(0, 1, &[1, 2, 3])];
             match field {
-                "signature" => flip(&mut dealt["proof"]["signature"]),
-                "path" => drop(dealt["proof"]["path"].as_array_mut().unwrap().pop()),
-                field => flip(&mut dealt["sealed"][field]),
+                Ok(at) => flip_at(&mut dealt["sealed"], at),
+                Err("signature") => flip(&mut dealt["proof"]["signature"]),
+                Err(_) => drop(dealt["proof"]["path"].as_array_mut().unwrap().pop()),
             }
         });
         let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
@@ -57,8 +55,8 @@ fn row_13_a_sharer_that_signs_something_else_is_named_by_the_server() {
     let mut cohort = Cohort::malicious(4, 0);
     let (mut server, mut clients, roster) = cohort.frozen(&STAY).unwrap();
     let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
-    let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
-    let changed = tamper(&message, |v| flip(&mut v["shares"][&other]["seed_commitment"]));
+    let me = cohort.names[0].clone();
+    let changed = tamper(&message, |v| flip(&mut v["shares"][1]));
     let error = server.receive(&me, changed).unwrap_err();
     assert_eq!(error, Error::BadSignature { stage: Stage::ShareKeys, from: me.clone(), signer: me.clone() });
     server.receive(&me, message).unwrap();
@@ -78,7 +76,8 @@ fn row_13_a_wrong_share_in_round_4_names_its_giver_and_spoils_nothing() {
                 server.receive(&me, answer).unwrap();
                 continue;
             }
-            let wrong = tamper(&answer, |v| flip(&mut v[kind][&client]));
+            let place = if kind == "seeds" { cohort.place(i, of, &[0, 2, 3]) } else { 0 };
+            let wrong = tamper(&answer, |v| flip(&mut v[kind][place]));
             let kind = if kind == "seeds" { ShareKind::Seed } else { ShareKind::MaskingKey };
             let error = server.receive(&me, wrong).unwrap_err();
             assert_eq!(error, Error::WrongOpening { from: me.clone(), client, kind });
@@ -100,7 +99,8 @@ fn row_13_a_wrong_share_among_many_answers_names_its_giver_and_spoils_nothing() 
             let client = cohort.names[of].clone();
             let answer = |(i, client_state): (usize, UnmaskClient)| {
                 let answer = client_state.unmask(&signatures).unwrap();
-                let wrong = || tamper(&answer, |v| flip(&mut v[kind][&client]));
+                let place = if kind == "seeds" { cohort.place(i, of, &[0, 2, 3]) } else { 0 };
+                let wrong = || tamper(&answer, |v| flip(&mut v[kind][place]));
                 (cohort.names[i].clone(), if i == giver { wrong() } else { answer })
             };
             let answers: Vec<_> = clients.into_iter().map(answer).collect();
@@ -119,13 +119,13 @@ fn row_13_a_wrong_share_among_many_answers_names_its_giver_and_spoils_nothing() 
 fn row_13_one_that_signs_something_else_is_found_among_many() {
     let mut cohort = Cohort::malicious(4, 0);
     let (mut server, clients, roster) = cohort.frozen(&STAY).unwrap();
-    let (me, other) = (cohort.names[2].clone(), cohort.names[1].clone());
+    let me = cohort.names[2].clone();
     let mut messages: Vec<(String, ShareKeysMessage)> = clients
         .into_iter()
         .map(|(i, client)| (cohort.names[i].clone(), client.share_keys(&roster).unwrap().1))
         .collect();
     let honest = messages[2].1.clone();
-    messages[2].1 = tamper(&honest, |v| flip(&mut v["shares"][&other]["seed_commitment"]));
+    messages[2].1 = tamper(&honest, |v| flip(&mut v["shares"][1]));
     messages.push(("nobody".to_owned(), honest.clone()));
     let refused = server.receive_all(messages);
     let stage = Stage::ShareKeys;

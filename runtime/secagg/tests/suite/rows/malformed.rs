@@ -35,35 +35,49 @@ fn vectors_of_wrong_length_or_range_change_nothing() {
 }
 
 #[test]
-fn shares_for_the_wrong_recipients_are_refused() {
+fn shares_for_fewer_or_more_than_the_neighbours_are_refused() {
     let mut cohort = four();
     let (mut server, mut clients, roster) = cohort.frozen(&STAY).unwrap();
     let (_, message) = clients.remove(&0).unwrap().share_keys(&roster).unwrap();
-    let (me, other) = (cohort.names[0].clone(), cohort.names[1].clone());
-    let misdirected = tamper(&message, |v| {
-        let shares = v["shares"].as_object_mut().unwrap();
-        let moved = shares.remove(&other).unwrap();
-        shares.insert("mallory".into(), moved);
+    let (stage, from) = (Stage::ShareKeys, cohort.names[0].clone());
+    let fewer = tamper(&message, |v| drop(v["shares"].as_array_mut().unwrap().pop()));
+    let more = tamper(&message, |v| {
+        let one = v["shares"][0].clone();
+        v["shares"].as_array_mut().unwrap().push(one);
     });
-    let error = server.receive(&me, misdirected).unwrap_err();
-    let (missing, unexpected) = (vec![other], vec!["mallory".into()]);
-    assert_eq!(error, Error::WrongShareSet { from: me, missing, unexpected });
+    for (changed, got) in [(fewer, 2), (more, 4)] {
+        let error = server.receive(&from, changed).unwrap_err();
+        assert_eq!(error, Error::WrongShareCount { stage, from: from.clone(), expected: 3, got });
+        assert_eq!(error.culprits(), [from.as_str()]);
+    }
+    server.receive(&from, message).unwrap();
+}
+
+/// Shares that are exchanged on their way are opened by nobody.
+#[test]
+fn shares_for_another_recipient_do_not_open() {
+    let mut cohort = four();
+    let (server, mut clients) = cohort.share(&STAY).unwrap();
+    let (_, shares) = server.deliver().unwrap();
+    let exchanged = tamper(&shares[&cohort.names[0]], |v| v["shares"].as_array_mut().unwrap().swap(0, 2));
+    let error = clients.remove(&0).unwrap().receive_shares(&exchanged).unwrap_err();
+    assert_eq!((error.code(), error.culprits()), ("share-not-opened", vec![]));
 }
 
 #[test]
-fn a_share_from_nobody_in_the_roster_is_refused() {
-    // A share that a client is to have sent itself is one, too.
-    for stranger in ["mallory", four().names[0].as_str()] {
+fn a_server_that_passes_on_fewer_or_more_shares_than_neighbours_is_named() {
+    for got in [2, 4] {
         let mut cohort = four();
         let (server, mut clients) = cohort.share(&STAY).unwrap();
         let (_, shares) = server.deliver().unwrap();
-        let other = &cohort.names[1];
-        let padded =
-            tamper(&shares[&cohort.names[0]], |v| v["shares"][stranger] = v["shares"][other].clone());
-        let error = clients.remove(&0).unwrap().receive_shares(&padded).unwrap_err();
+        let changed = tamper(&shares[&cohort.names[0]], |v| {
+            let one = v["shares"][0].clone();
+            v["shares"].as_array_mut().unwrap().resize(got, one);
+        });
+        let error = clients.remove(&0).unwrap().receive_shares(&changed).unwrap_err();
         let (stage, from) = (Stage::ShareKeys, "the server".to_owned());
-        assert_eq!(error, Error::StrangerPassedOn { stage, from, name: stranger.into() });
-        assert_eq!(error.culprits(), ["the server"], "not the stranger, who may be innocent");
+        assert_eq!(error, Error::WrongShareCount { stage, from, expected: 3, got });
+        assert_eq!(error.culprits(), ["the server"]);
     }
 }
 

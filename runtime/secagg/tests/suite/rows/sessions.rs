@@ -136,8 +136,8 @@ fn row_07_a_share_for_one_client_does_not_open_for_another() {
     let (_, shares) = server.deliver().unwrap();
     let (me, other) = (&cohort.names[0], &cohort.names[1]);
     let third = cohort.names[2].clone();
-    let swapped =
-        tamper(&shares[me], |v| v["shares"][&third] = json!(shares[other])["shares"][&third].clone());
+    let [here, there] = [0, 1].map(|of| cohort.place(of, 2, &[0, 1, 2, 3]));
+    let swapped = tamper(&shares[me], |v| v["shares"][here] = json!(shares[other])["shares"][there].clone());
     let error = clients.remove(&0).unwrap().receive_shares(&swapped).unwrap_err();
     assert_eq!(error, Error::ShareNotOpened { from: third, to: me.clone(), kind: ShareKind::Seed });
 }
