@@ -1,4 +1,4 @@
-//! Many ECDSA signatures looked at together: about a third of the time of one after the other.
+//! Many ECDSA signatures looked at together: 500 in a sixteenth of the time of one after the other, 16 in an eighth.
 //!
 //! A signature (r, s) of the digest e under Q holds if the point e/s·G + r/s·Q has the x coordinate r (FIPS 186-5,
 //! section 6.4.2). Our [signers](crate::IdentityKey) choose between s and −s, both of which hold, so that this point R has
@@ -12,139 +12,142 @@
 //!
 //! So what passes here passes one by one. The reverse is not true: a signature with an odd y holds too, and so does one
 //! of the 2⁻³² part whose x coordinate is above the group's order. The caller looks at each alone where this says no.
+//! Where it says no of many it goes on with their halves, with the same coefficients: one that does not hold makes it take
+//! 2.5 times as long, and not as long as one after the other (Bernstein, Doumen, Lange and Oosterwijk, *Faster batch
+//! forgery identification*, Indocrypt 2012).
 //!
 //! Everything in here is public, so nothing has to take constant time.
 
+mod field;
+mod multiexp;
+mod point;
+
 use p256::{
-    AffinePoint, ProjectivePoint, Scalar, U256,
+    AffinePoint, Scalar, U256,
     ecdsa::Signature,
-    elliptic_curve::{
-        ops::{Invert as _, LinearCombination as _, Reduce as _},
-        point::DecompressPoint as _,
-        subtle::Choice,
-    },
+    elliptic_curve::{ff::BatchInverter, ops::Reduce as _},
 };
 use rand::TryRng as _;
 
+use self::{field::words, multiexp::Term, point::Affine};
 use crate::identity::Claim;
 
-/// As many as share the doublings, while the tables of their points stay in the cache.
-pub(crate) const CHUNK: usize = 64;
-
-/// Below this the caller is as fast.
+/// Fewer are looked at alone, which takes less than a millisecond.
 const FEWEST: usize = 4;
 
-/// Whether all hold, or else: perhaps not all.
-pub(crate) fn all_hold(claims: &[Claim<'_>]) -> bool {
-    claims.len() >= FEWEST && claims.chunks(CHUNK).all(|chunk| chunk_holds(chunk).unwrap_or(false))
+/// So often on average halving looks at a claim at most: where many do not hold, the caller is faster.
+const LOOKS: usize = 4;
+
+/// A claim, and what it adds to the combination; `None` where it has no equation.
+type Candidate<'c, 'a> = (&'c Claim<'a>, Option<Equation>);
+
+/// What G is multiplied by, and the other two terms.
+struct Equation {
+    generator: Scalar,
+    terms: [Term; 2],
 }
 
-#[allow(clippy::arithmetic_side_effects, reason = "scalars and points, which cannot overflow")]
-fn chunk_holds(claims: &[Claim<'_>]) -> Option<bool> {
-    let mut terms = Vec::with_capacity(claims.len().saturating_mul(2).saturating_add(1));
-    let mut base = Scalar::ZERO;
-    for claim in claims {
-        let signature = Signature::from_slice(claim.signature?.as_bytes()).ok()?;
-        let (r, s) = signature.split_scalars();
-        let point = Option::<AffinePoint>::from(AffinePoint::decompress(&r.to_bytes(), Choice::from(0)))?;
-        let coefficient = coefficient()?;
-        let over_s = coefficient * *s.invert_vartime();
-        base += over_s * Scalar::reduce(&U256::from_be_slice(&claim.digest));
-        terms.push((claim.key.point(), over_s * *r));
-        terms.push((-ProjectivePoint::from(point), coefficient));
+/// Those that are yet to be looked at alone, in order; all others hold.
+pub(crate) fn doubtful<'c, 'a>(claims: &'c [Claim<'a>]) -> Vec<&'c Claim<'a>> {
+    if claims.len() < FEWEST {
+        return claims.iter().collect();
     }
-    terms.push((ProjectivePoint::GENERATOR, base));
-    Some(ProjectivePoint::lincomb_vartime(terms.as_slice()) == ProjectivePoint::IDENTITY)
+    let candidates = candidates(claims);
+    if all_hold(&candidates) {
+        return Vec::new();
+    }
+    // In each is one that does not hold.
+    let mut parts = vec![&*candidates];
+    let mut looks = claims.len().saturating_mul(LOOKS);
+    while parts.iter().any(|part| is_divisible(part)) {
+        let count = parts.iter().map(|part| part.len()).sum();
+        let Some(left) = looks.checked_sub(count) else { break };
+        looks = left;
+        parts = parts.into_iter().flat_map(halves).flatten().collect();
+    }
+    parts.into_iter().flatten().map(|(claim, _)| *claim).collect()
 }
 
-/// 128 random bits.
-fn coefficient() -> Option<Scalar> {
-    let mut bytes = [0; 16];
-    rand::rngs::SysRng.try_fill_bytes(&mut bytes).ok()?;
-    Some(Scalar::from(u128::from_le_bytes(bytes)))
+fn is_divisible(part: &[Candidate<'_, '_>]) -> bool {
+    part.len() / 2 >= FEWEST
+}
+
+/// Of a part in which one does not hold the halves of which that is true.
+fn halves<'p, 'c, 'a>(part: &'p [Candidate<'c, 'a>]) -> [Option<&'p [Candidate<'c, 'a>]>; 2] {
+    if !is_divisible(part) {
+        return [Some(part), None];
+    }
+    let (first, second) = part.split_at(part.len() / 2);
+    if all_hold(first) {
+        [None, Some(second)]
+    } else if all_hold(second) {
+        [Some(first), None]
+    } else {
+        [Some(first), Some(second)]
+    }
+}
+
+/// Whether all hold, or else: perhaps not all.
+#[allow(clippy::arithmetic_side_effects, reason = "scalars, which cannot overflow")]
+fn all_hold(part: &[Candidate<'_, '_>]) -> bool {
+    let mut terms = Vec::with_capacity(part.len().saturating_mul(2).saturating_add(1));
+    let mut generator = Scalar::ZERO;
+    for (_, equation) in part {
+        let Some(equation) = equation else { return false };
+        generator += equation.generator;
+        terms.extend(equation.terms);
+    }
+    let Some(point) = Affine::new(&AffinePoint::GENERATOR) else { return false };
+    terms.push((point, to_words(&generator)));
+    multiexp::sum(&terms).is_some_and(|sum| sum.is_neutral())
+}
+
+fn candidates<'c, 'a>(claims: &'c [Claim<'a>]) -> Vec<Candidate<'c, 'a>> {
+    let mut coefficients = vec![[0; 16]; claims.len()];
+    if rand::rngs::SysRng.try_fill_bytes(coefficients.as_flattened_mut()).is_err() {
+        return claims.iter().map(|claim| (claim, None)).collect();
+    }
+    let signature = |claim: &Claim<'_>| Signature::from_slice(claim.signature?.as_bytes()).ok();
+    let signatures: Vec<Option<Signature>> = claims.iter().map(signature).collect();
+    let s = |signature: &Option<Signature>| {
+        signature.as_ref().map_or(Scalar::ONE, |signature| *signature.split_scalars().1)
+    };
+    let mut over_s: Vec<Scalar> = signatures.iter().map(s).collect();
+    let mut room = over_s.clone();
+    BatchInverter::invert_with_external_scratch(&mut over_s, &mut room);
+    let parts = signatures.iter().zip(over_s).zip(coefficients);
+    claims
+        .iter()
+        .zip(parts)
+        .map(|(claim, ((signature, over_s), coefficient))| {
+            let coefficient = Scalar::from(u128::from_le_bytes(coefficient));
+            (claim, signature.as_ref().and_then(|signature| equation(claim, signature, over_s, coefficient)))
+        })
+        .collect()
+}
+
+/// The claim's equation times the coefficient.
+#[allow(clippy::arithmetic_side_effects, reason = "scalars, which cannot overflow")]
+fn equation(
+    claim: &Claim<'_>,
+    signature: &Signature,
+    over_s: Scalar,
+    coefficient: Scalar,
+) -> Option<Equation> {
+    let (r, _) = signature.split_scalars();
+    // R has an even y coordinate.
+    let opposite_of_r = Affine::with_odd_y(&r.to_bytes().into())?;
+    let key = Affine::new(claim.key.point())?;
+    let factor = coefficient * over_s;
+    Some(Equation {
+        generator: factor * Scalar::reduce(&U256::from_be_slice(&claim.digest)),
+        terms: [(key, to_words(&(factor * *r))), (opposite_of_r, to_words(&coefficient))],
+    })
+}
+
+fn to_words(scalar: &Scalar) -> [u64; 4] {
+    words(&scalar.to_bytes().into())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        IdentityKey, Stage,
-        identity::{Signature as Sent, verify_all},
-        transcript::Transcript,
-    };
-
-    struct Signed {
-        keys: Vec<IdentityKey>,
-        digests: Vec<[u8; 32]>,
-        signatures: Vec<Sent>,
-        names: Vec<String>,
-    }
-
-    impl Signed {
-        fn new(count: usize) -> Self {
-            let keys: Vec<IdentityKey> = (0..count).map(|_| IdentityKey::generate().unwrap()).collect();
-            let statements: Vec<_> = (0..count as u64).map(|i| Transcript::new("test").int(i)).collect();
-            let signatures =
-                keys.iter().zip(&statements).map(|(key, statement)| key.sign(statement)).collect();
-            let digests = statements.iter().map(Transcript::hash).collect();
-            Self { keys, digests, signatures, names: (0..count).map(|i| i.to_string()).collect() }
-        }
-
-        /// Whether the batch says yes, and who is named one by one.
-        fn look(&self) -> (bool, Option<String>) {
-            let publics: Vec<_> = self.keys.iter().map(IdentityKey::public).collect();
-            let claim = |i: usize| Claim {
-                signer: &self.names[i],
-                key: &publics[i],
-                digest: self.digests[i],
-                signature: Some(&self.signatures[i]),
-            };
-            let claims: Vec<_> = (0..self.keys.len()).map(claim).collect();
-            let named = verify_all(Stage::AdvertiseKeys, "relay", &claims).err();
-            let named = named.map(|error| match error {
-                crate::Error::BadSignature { signer, .. } => signer,
-                other => panic!("{other}"),
-            });
-            (all_hold(&claims), named)
-        }
-    }
-
-    #[test]
-    fn row_04_signatures_that_hold_one_by_one_hold_together() {
-        for count in [4, 5, CHUNK, 2 * CHUNK + 1] {
-            assert_eq!(Signed::new(count).look(), (true, None), "{count}");
-        }
-        assert_eq!(Signed::new(3).look(), (false, None), "so few are looked at one by one");
-    }
-
-    #[test]
-    fn row_04_one_that_does_not_hold_is_found_among_many() {
-        for bad in [0, 63, 64, 69] {
-            let mut other_statement = Signed::new(70);
-            other_statement.digests[bad][31] ^= 1;
-            let mut other_key = Signed::new(70);
-            other_key.keys[bad] = IdentityKey::generate().unwrap();
-            let mut noise = Signed::new(70);
-            let mut bytes = *noise.signatures[bad].as_bytes();
-            bytes[63] ^= 1;
-            noise.signatures[bad] = Sent::from_bytes(bytes);
-            for changed in [other_statement, other_key, noise] {
-                assert_eq!(changed.look(), (false, Some(bad.to_string())));
-            }
-        }
-        let mut exchanged = Signed::new(8);
-        exchanged.signatures.swap(2, 5);
-        assert_eq!(exchanged.look(), (false, Some("2".to_owned())));
-    }
-
-    /// Another signer may not choose its sign as ours do, and signs validly all the same.
-    #[test]
-    fn row_04_the_other_sign_holds_one_by_one() {
-        let mut signed = Signed::new(6);
-        let signature = Signature::from_slice(signed.signatures[3].as_bytes()).unwrap();
-        let (r, s) = signature.split_scalars();
-        let other = Signature::from_scalars(*r, -*s).unwrap();
-        signed.signatures[3] = Sent::from_bytes(other.to_bytes().into());
-        assert_eq!(signed.look(), (false, None));
-    }
-}
+mod tests;

@@ -85,8 +85,8 @@ impl PublicIdentity {
         bytes
     }
 
-    pub(crate) fn point(&self) -> p256::ProjectivePoint {
-        (*self.0.as_affine()).into()
+    pub(crate) fn point(&self) -> &p256::AffinePoint {
+        self.0.as_affine()
     }
 
     /// Of a statement's SHA-256.
@@ -199,9 +199,8 @@ impl Claim<'_> {
 
 /// The signers of those that do not hold, in order. What holds together is not looked at one by one.
 pub(crate) fn not_holding<'a>(claims: &[Claim<'a>]) -> impl Iterator<Item = &'a str> {
-    let wanting = stands(Defence::Signatures) && !batch::all_hold(claims);
-    let parts = claims.chunks(batch::CHUNK).filter(move |part| wanting && !batch::all_hold(part));
-    parts.flatten().filter(|claim| !claim.holds()).map(|claim| claim.signer)
+    let doubtful = if stands(Defence::Signatures) { batch::doubtful(claims) } else { Vec::new() };
+    doubtful.into_iter().filter(|claim| !claim.holds()).map(|claim| claim.signer)
 }
 
 /// All of them, or the first that does not hold, which `from` handed over.
