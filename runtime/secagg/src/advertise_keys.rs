@@ -213,9 +213,10 @@ impl AdvertiseKeysServer {
         messages: impl IntoIterator<Item = (String, AdvertiseKeysMessage)>,
     ) -> Vec<(String, Error)> {
         let Self { session, plan, invited, trusted, received } = self;
+        let digest = plan.digest();
         let check = |from: &str, message: AdvertiseKeysMessage| {
             session.check(from, &message.session)?;
-            check_plan(from, plan, &message.plan)?;
+            check_plan(from, digest, &message.plan)?;
             let AdvertiseKeysMessage { plan: sent_plan, commitment, signature, .. } = message;
             let (sealing_key, masking_key) =
                 (message.sealing_key.encoded(from)?, message.masking_key.encoded(from)?);

@@ -22,7 +22,7 @@ use crate::{
     defences::{Defence, stands},
     derive::Binding,
     error::{Error, SERVER, Stage},
-    identity::{Claim, Identity, Signature, verify_all},
+    identity::{Claim, Identity, Signature, not_holding, verify_all},
     journal::InputJournal,
     known_cohorts,
     receive_shares::Held,
@@ -136,9 +136,10 @@ pub(crate) fn check_signatures(
     if first.len() == required && verify_all(STAGE, SERVER, first).is_ok() {
         return Ok(());
     }
-    let holds = |claim: &&Claim<'_>| verify_all(STAGE, SERVER, &[**claim]).is_ok();
-    let valid: BTreeMap<String, ()> =
-        claims.iter().filter(holds).take(required).map(|claim| (claim.signer.to_owned(), ())).collect();
+    let mut valid: BTreeMap<String, ()> = claims.iter().map(|claim| (claim.signer.to_owned(), ())).collect();
+    for signer in not_holding(&claims) {
+        valid.remove(signer);
+    }
     enough(required, &valid, survivors)
 }
 

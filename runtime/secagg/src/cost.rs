@@ -43,6 +43,9 @@ pub struct ServerCost {
     pub key_agreements: u64,
     /// Secrets rebuilt: a survivor's seed or a dropped client's masking key.
     pub reconstructions: u64,
+    /// Looked at before anything is passed on, against a malicious server: three of each client, and one more of each
+    /// survivor. The floor is without them: many are looked at together, in a part of the time.
+    pub signature_checks: u64,
 }
 
 /// What one client sends, in bytes, encoded as CBOR.
@@ -116,7 +119,14 @@ impl Plan {
             mask_streams: survivors.saturating_add(pairs),
             key_agreements: pairs,
             reconstructions: self.clients() as u64,
+            signature_checks: self.server_signature_checks(self.clients(), survivors),
         }
+    }
+
+    /// Of so many members, of whom so many survived.
+    pub(crate) fn server_signature_checks(&self, members: usize, survivors: u64) -> u64 {
+        let checks = (members as u64).saturating_mul(3).saturating_add(survivors);
+        if self.security().is_malicious() { checks } else { 0 }
     }
 
     /// What a client sends when nobody drops out, and round and attempt are below 24; each message has up to 12 bytes
@@ -208,6 +218,7 @@ mod tests {
         let tenth = all.server_cost(10);
         assert_eq!((tenth.additions, tenth.mask_streams, tenth.key_agreements), (90, 90 + 900, 900));
         assert_eq!((none.reconstructions, tenth.reconstructions), (100, 100));
+        assert_eq!((none.signature_checks, tenth.signature_checks), (400, 390));
 
         let few = plan(1000, NumShares::Auto, Security::SemiHonest);
         let client = few.client_cost();
@@ -216,7 +227,7 @@ mod tests {
         // 100 · 30 · 900 / 999, rounded up.
         let tenth = few.server_cost(100);
         assert_eq!((tenth.mask_streams, tenth.key_agreements), (900 + 2703, 2703));
-        assert_eq!(few.server_cost(5000).mask_streams, 0);
+        assert_eq!((few.server_cost(5000).mask_streams, few.server_cost(0).signature_checks), (0, 0));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Roster {
         trusted: Option<&Arc<Identities>>,
     ) -> Result<Self, Error> {
         session.check(SERVER, &message.session)?;
-        check_plan(SERVER, plan, &message.plan)?;
+        check_plan(SERVER, plan.digest(), &message.plan)?;
         if message.members.len() > plan.clients() {
             return Err(Error::RosterTooLarge { max: plan.clients(), got: message.members.len() });
         }
@@ -185,6 +185,14 @@ impl Roster {
             Links::Rows(rows) => rows.get(member as usize).map_or(&[][..], Vec::as_slice).into(),
             Links::Own { me, row, .. } if *me == member => row.as_slice().into(),
             Links::Own { .. } => Cow::default(),
+        }
+    }
+
+    /// How many those are.
+    pub(crate) fn row_len(&self, member: u32) -> usize {
+        match &self.links {
+            Links::Complete => self.len().saturating_sub(1),
+            _ => self.row(member).len(),
         }
     }
 
@@ -336,8 +344,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn check_plan(from: &str, plan: &Plan, got: &[u8; 32]) -> Result<(), Error> {
-    let expected = plan.digest();
+pub(crate) fn check_plan(from: &str, expected: [u8; 32], got: &[u8; 32]) -> Result<(), Error> {
     if expected == *got {
         Ok(())
     } else {

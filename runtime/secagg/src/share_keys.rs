@@ -187,12 +187,13 @@ impl ShareKeysServer {
         let Self { session, roster, received, .. } = self;
         let check = |from: &str, message: ShareKeysMessage| {
             session.check(from, &message.session)?;
-            let row = roster.number(from).map(|number| roster.row(number)).unwrap_or_default();
-            check_count(STAGE, from, row.len(), message.shares.len())?;
+            let number = roster.number(from).ok_or(Error::Internal { operation: "roster lookup" })?;
+            let count = roster.row_len(number);
+            check_count(STAGE, from, count, message.shares.len())?;
             let signature = message.signature;
-            let tree = roster.is_signed().then(|| tree_over(roster, &row, &message.shares));
+            let tree = roster.is_signed().then(|| tree_over(roster, &roster.row(number), &message.shares));
             let root = tree.as_ref().map(tree::Tree::root).unwrap_or_default();
-            let digest = || dealt::statement(session, roster.digest(), from, row.len(), &root).hash();
+            let digest = || dealt::statement(session, roster.digest(), from, count, &root).hash();
             let signed = roster.signed(from, digest, signature)?;
             let dealing = Dealing {
                 seed: message.seed_commitment,

@@ -172,12 +172,11 @@ impl Standings {
         }
     }
 
-    /// Of a member's secret no more than a threshold's worth is kept.
-    fn keep(&mut self, member: u32, threshold: usize, position: u8, share: &RevealedShare) {
-        if let Some(Secret::Shares(shares)) = self.secret_mut(member)
-            && shares.len() < threshold
-        {
-            shares.push((position, share.share()));
+    /// The shares of a member's secret, if there are fewer than so many: no more than a threshold's worth is kept.
+    fn wanting(&mut self, member: u32, threshold: usize) -> Option<&mut Vec<(u8, Share)>> {
+        match self.secret_mut(member) {
+            Some(Secret::Shares(shares)) if shares.len() < threshold => Some(shares),
+            _ => None,
         }
     }
 
@@ -287,9 +286,9 @@ impl UnmaskServer {
     fn keep(&mut self, answer: &Answer) -> Result<(), Error> {
         let Self { plan, roster, standings, .. } = self;
         for (member, _, share) in answer.shares() {
+            let Some(shares) = standings.wanting(member, plan.threshold()) else { continue };
             let position = roster.position(member, answer.holder);
-            let position = position.ok_or(Error::Internal { operation: "share position" })?;
-            standings.keep(member, plan.threshold(), position, share);
+            shares.push((position.ok_or(Error::Internal { operation: "share position" })?, share.share()));
         }
         Ok(())
     }
@@ -336,6 +335,7 @@ impl UnmaskServer {
             mask_streams: survivors.saturating_add(pairs),
             key_agreements: pairs,
             reconstructions: survivors.saturating_add(self.dropped.len() as u64),
+            signature_checks: self.plan.server_signature_checks(self.roster.len(), survivors),
         }
     }
 

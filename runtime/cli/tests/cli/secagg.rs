@@ -116,6 +116,9 @@ fn the_table_has_the_phases_the_floor_and_the_ratio() {
         assert!(outcome.out.contains(text), "{text}: {}", outcome.out);
     }
     assert!(outcome.err.contains("advertise keys"), "{}", outcome.err);
+    assert!(!outcome.out.contains("signatures"), "{}", outcome.out);
+    let signed = run("bench secagg --clients 5 --params 10 --security malicious:0").out;
+    assert!(signed.contains("signatures: 20 at the server"), "{signed}");
 }
 
 #[test]

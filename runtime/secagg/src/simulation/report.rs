@@ -65,6 +65,12 @@ impl Report {
         self.units.server(&self.server_cost)
     }
 
+    /// What the server's signature checks would take one by one, which its floor is without.
+    pub fn server_signatures(&self) -> Duration {
+        let checks = u32::try_from(self.server_cost.signature_checks).unwrap_or(u32::MAX);
+        self.units.signature_check.saturating_mul(checks)
+    }
+
     /// Of one client that takes part to the end: the sum of the rounds' means.
     pub fn client_cpu(&self) -> Duration {
         self.phases.iter().map(Phase::mean_client_cpu).sum()

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes of masked vectors that the server adds in one go, as a join does: while it adds, its sum stays in the cache.
-const TOGETHER: usize = 2 << 20;
+const TOGETHER: usize = 1 << 20;
 
 /// The clients' states, each with its client's number. Lists of them are made anew in each round, so a state is in a box.
 type Numbered<S> = Vec<(usize, Box<S>)>;

@@ -152,10 +152,17 @@ fn text(args: &BenchArgs, plan: &Plan, report: &Report) -> String {
     let ratios = last("ratio", ratio(client, report.client_floor()), ratio(server, report.server_floor()));
     let rows = report.phases.iter().map(row).chain([all, floor, ratios]);
     let table = table::outline(titles.map(str::to_owned).to_vec(), rows, |column| column > 0);
+    let signatures = match report.server_cost.signature_checks {
+        0 => String::new(),
+        count => format!(
+            "signatures: {count} at the server, which would take {} one by one; not in its floor\n",
+            time(report.server_signatures())
+        ),
+    };
     let peak = usage::peak_rss_bytes().map_or_else(|| "unknown".to_owned(), bytes);
     format!(
         "{} clients, {} parameters, {} security: {} shares, threshold {}, {} bits an entry\n{table}\
-         unmask: {} of the server; {} in the sum, {} dropped\npeak memory: {peak}\nexact: {}\n",
+         unmask: {} of the server; {} in the sum, {} dropped\n{signatures}peak memory: {peak}\nexact: {}\n",
         plan.clients(),
         args.params,
         plan.security(),
@@ -210,6 +217,8 @@ fn json(args: &BenchArgs, plan: &Plan, refusal: Option<&PlanError>, report: &Rep
             "floor_s": seconds(report.server_floor()),
             "ratio": ratio(server, report.server_floor()),
             "unmask_cpu_s": seconds(report.unmask_cpu()),
+            "signature_checks": report.server_cost.signature_checks,
+            "signature_checks_one_by_one_s": seconds(report.server_signatures()),
         },
         "upload_bytes": report.largest_upload_bytes,
         "peak_rss_bytes": usage::peak_rss_bytes(),
