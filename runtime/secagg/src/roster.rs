@@ -44,8 +44,8 @@ enum Links {
     Complete,
     /// Known, and computed when asked for.
     Graph(Arc<Graph>),
-    /// All rows, by number: the server's.
-    Rows(Arc<Vec<Vec<u32>>>),
+    /// All rows, by number: the server's. With each neighbour goes the member's place among those of the neighbour.
+    Rows(Arc<Vec<Vec<(u32, u8)>>>),
     /// One row: a client's. With each neighbour goes this client's place among those of the neighbour.
     Own { me: u32, row: Vec<u32>, places: Vec<u8> },
 }
@@ -143,9 +143,17 @@ impl Roster {
     pub(crate) fn seen_by_server(mut self) -> Self {
         if let Links::Graph(graph) = &self.links {
             let mut rows = vec![Vec::new(); self.numbers()];
+            // How many of each member's neighbours come before this one.
+            let mut before = vec![0_u8; self.numbers()];
             for (number, _) in self.members() {
+                let with_place = |other: u32| {
+                    let count = before.get_mut(other as usize)?;
+                    let place = *count;
+                    *count = place.saturating_add(1);
+                    Some((other, place))
+                };
                 if let Some(row) = rows.get_mut(number as usize) {
-                    *row = graph.neighbours(number);
+                    *row = graph.neighbours(number).into_iter().filter_map(with_place).collect();
                 }
             }
             self.links = Links::Rows(Arc::new(rows));
@@ -182,7 +190,7 @@ impl Roster {
                 self.members().map(|(number, _)| number).filter(|number| *number != member).collect()
             }
             Links::Graph(graph) => graph.neighbours(member).into(),
-            Links::Rows(rows) => rows.get(member as usize).map_or(&[][..], Vec::as_slice).into(),
+            Links::Rows(_) => self.row_with_places(member).iter().map(|(number, _)| *number).collect(),
             Links::Own { me, row, .. } if *me == member => row.as_slice().into(),
             Links::Own { .. } => Cow::default(),
         }
@@ -192,8 +200,27 @@ impl Roster {
     pub(crate) fn row_len(&self, member: u32) -> usize {
         match &self.links {
             Links::Complete => self.len().saturating_sub(1),
+            Links::Rows(_) => self.row_with_places(member).len(),
             _ => self.row(member).len(),
         }
+    }
+
+    fn row_with_places(&self, member: u32) -> &[(u32, u8)] {
+        match &self.links {
+            Links::Rows(rows) => rows.get(member as usize).map_or(&[], Vec::as_slice),
+            _ => &[],
+        }
+    }
+
+    /// Those with whom a member shares, in ascending order, each with the position of the share that it holds of their
+    /// secrets.
+    pub(crate) fn positions_of(&self, holder: u32) -> Vec<(u32, u8)> {
+        if let Links::Rows(_) = &self.links {
+            let row = self.row_with_places(holder).iter();
+            return row.map(|(owner, place)| (*owner, place.saturating_add(1))).collect();
+        }
+        let row = self.row(holder);
+        row.iter().filter_map(|owner| Some((*owner, self.position(*owner, holder)?))).collect()
     }
 
     /// Those with whom a member shares and masks, by name.
@@ -278,7 +305,9 @@ impl Roster {
         match &self.links {
             Links::Complete => (to != from).then(|| self.index(to).saturating_sub(usize::from(to > from))),
             Links::Graph(graph) => graph.place_among(from, to),
-            Links::Rows(rows) => rows.get(from as usize)?.binary_search(&to).ok(),
+            Links::Rows(_) => {
+                self.row_with_places(from).binary_search_by_key(&to, |(number, _)| *number).ok()
+            }
             Links::Own { me, row, .. } if *me == from => row.binary_search(&to).ok(),
             Links::Own { me, row, places } if *me == to => {
                 places.get(row.binary_search(&from).ok()?).copied().map(usize::from)

@@ -100,16 +100,16 @@ pub struct UnmaskMessage {
 struct Answer {
     holder: u32,
     message: UnmaskMessage,
-    survived: Vec<u32>,
-    dropped: Vec<u32>,
+    /// Each with the position of the share.
+    survived: Vec<(u32, u8)>,
+    dropped: Vec<(u32, u8)>,
 }
 
 impl Answer {
-    fn shares(&self) -> impl Iterator<Item = (u32, ShareKind, &RevealedShare)> {
+    fn shares(&self) -> impl Iterator<Item = (u32, u8, &RevealedShare)> {
         let seeds = self.survived.iter().zip(&self.message.seeds);
         let masking_keys = self.dropped.iter().zip(&self.message.masking_keys);
-        let seeds = seeds.map(|(member, share)| (*member, ShareKind::Seed, share));
-        seeds.chain(masking_keys.map(|(member, share)| (*member, ShareKind::MaskingKey, share)))
+        seeds.chain(masking_keys).map(|((member, position), share)| (*member, *position, share))
     }
 }
 
@@ -243,8 +243,9 @@ impl UnmaskServer {
         let before = self.standings.counts();
         let (mut refused, mut answers) = (Vec::new(), Vec::new());
         for (from, message) in messages {
-            match self.read(&from, message).and_then(|answer| self.keep(&answer).map(|()| answer)) {
+            match self.read(&from, message) {
                 Ok(answer) => {
+                    self.keep(&answer);
                     self.received.insert(from.clone(), ());
                     answers.push((from, answer));
                 }
@@ -275,33 +276,34 @@ impl UnmaskServer {
 
     /// Takes an answer if each of its shares is the one that was dealt.
     fn take(&mut self, from: &str, answer: &Answer) -> Result<(), Error> {
-        for (member, kind, share) in answer.shares() {
-            self.check_opening((answer.holder, from), member, kind, &share.opening())?;
+        for (member, _, share) in answer.shares() {
+            self.check_opening((answer.holder, from), member, &share.opening())?;
         }
-        self.keep(answer)?;
+        self.keep(answer);
         self.received.insert(from.to_owned(), ());
         Ok(())
     }
 
-    fn keep(&mut self, answer: &Answer) -> Result<(), Error> {
-        let Self { plan, roster, standings, .. } = self;
-        for (member, _, share) in answer.shares() {
-            let Some(shares) = standings.wanting(member, plan.threshold()) else { continue };
-            let position = roster.position(member, answer.holder);
-            shares.push((position.ok_or(Error::Internal { operation: "share position" })?, share.share()));
+    fn keep(&mut self, answer: &Answer) {
+        let Self { plan, standings, .. } = self;
+        for (member, position, share) in answer.shares() {
+            if let Some(shares) = standings.wanting(member, plan.threshold()) {
+                shares.push((position, share.share()));
+            }
         }
-        Ok(())
     }
 
-    /// Whose secrets a member holds shares of, in the order of its message: of those who survived, and of those who
-    /// dropped out. On the complete graph everybody has a share of its own seed.
-    pub(crate) fn held_by(&self, holder: u32) -> [Vec<u32>; 2] {
-        let (row, own) = (self.roster.row(holder), self.plan.is_complete().then_some(holder));
-        let (mut survived, mut dropped) = (Vec::with_capacity(row.len().saturating_add(1)), Vec::new());
-        for member in row.iter().chain(&own) {
-            match self.standings.of(*member) {
-                Standing::Survived(_) => survived.push(*member),
-                Standing::Dropped(_) => dropped.push(*member),
+    /// Whose secrets a member holds shares of, and at which position, in the order of its message: of those who survived,
+    /// and of those who dropped out. On the complete graph everybody has a share of its own seed.
+    pub(crate) fn held_by(&self, holder: u32) -> [Vec<(u32, u8)>; 2] {
+        let mut row = self.roster.positions_of(holder);
+        let own = if self.plan.is_complete() { self.roster.position(holder, holder) } else { None };
+        row.extend(own.map(|position| (holder, position)));
+        let (mut survived, mut dropped) = (Vec::with_capacity(row.len()), Vec::new());
+        for (member, position) in row {
+            match self.standings.of(member) {
+                Standing::Survived(_) => survived.push((member, position)),
+                Standing::Dropped(_) => dropped.push((member, position)),
                 Standing::Absent => {}
             }
         }
@@ -403,9 +405,12 @@ impl UnmaskServer {
         &self,
         (holder, from): (u32, &str),
         member: u32,
-        kind: ShareKind,
         opening: &Opening,
     ) -> Result<(), Error> {
+        let kind = match self.standings.of(member) {
+            Standing::Survived(_) => ShareKind::Seed,
+            Standing::Dropped(_) | Standing::Absent => ShareKind::MaskingKey,
+        };
         let entry = self.roster.entry(member).ok_or(Error::Internal { operation: "roster lookup" })?;
         let own = own_purpose(&self.session, from, self.roster.digest());
         let purpose = Purpose { from: &entry.name, kind, ..own };

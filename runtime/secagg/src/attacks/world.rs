@@ -267,7 +267,8 @@ pub(super) fn share_in<'a>(
     of: &str,
 ) -> Option<&'a RevealedShare> {
     let (holder, of) = (server.roster.number(holder)?, server.roster.number(of)?);
-    let [survived, dropped] = server.held_by(holder);
+    let numbers = |members: Vec<(u32, u8)>| members.into_iter().map(|(number, _)| number).collect();
+    let [survived, dropped]: [Vec<u32>; 2] = server.held_by(holder).map(numbers);
     let (members, shares) = match kind {
         ShareKind::Seed => (survived, &answer.seeds),
         ShareKind::MaskingKey if answer.masking_keys.len() == dropped.len() => {

@@ -1,7 +1,7 @@
 use serde_bytes::ByteArray;
 
 use super::*;
-use crate::{Layout, Parameters, keys::PrivateKey};
+use crate::{Layout, NumShares, Parameters, Security, Threshold, keys::PrivateKey};
 
 fn key() -> EncodedKey {
     PrivateKey::generate().unwrap().encoded_public_key().unwrap()
@@ -97,4 +97,37 @@ fn digest_covers_every_key() {
     let entry = &mut Arc::make_mut(&mut swapped.members)[1];
     std::mem::swap(&mut entry.sealing_key, &mut entry.masking_key);
     assert_ne!(check(&message).unwrap().digest(), check(&swapped).unwrap().digest());
+}
+
+/// The graph's own rows, a client's and the server's tables of them say the same of every pair.
+#[test]
+fn all_know_the_same_neighbours_at_the_same_positions() {
+    let parameters = Parameters::new()
+        .with_security(Security::SemiHonest)
+        .with_num_shares(NumShares::Count(6))
+        .with_reconstruction_threshold(Threshold::Count(4));
+    let plan = parameters.plan_unchecked(15, Layout::new(0, 1)).unwrap().0;
+    let names: Vec<String> = (10..25).map(|i| i.to_string()).collect();
+    let mut message = roster(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    message.plan = ByteArray::new(plan.digest());
+    let roster = Roster::check(&message, &Session::new([1; 32], 1), &plan, None).unwrap();
+    // Two of them are gone.
+    let kept = names.iter().enumerate().filter(|(number, _)| ![0, 7].contains(number)).map(|(_, name)| name);
+    let roster = roster.freeze([9; 32], &plan, kept);
+    let server = roster.clone().seen_by_server();
+    let numbers: Vec<u32> = roster.members().map(|(number, _)| number).collect();
+    assert_eq!(numbers.len(), 13);
+    for holder in &numbers {
+        let client = roster.clone().seen_by(&names[*holder as usize]);
+        let expected: Vec<(u32, u8)> = numbers
+            .iter()
+            .filter(|owner| roster.row(**owner).contains(holder))
+            .map(|owner| (*owner, roster.position(*owner, *holder).unwrap()))
+            .collect();
+        assert_eq!(expected.len(), 6);
+        for side in [&roster, &client, &server] {
+            assert_eq!(side.positions_of(*holder), expected, "{holder}");
+            assert_eq!((side.row_len(*holder), side.degree()), (6, 6));
+        }
+    }
 }
