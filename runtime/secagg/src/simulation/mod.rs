@@ -5,9 +5,10 @@
 //! keys and shares come from the operating system, and the result is compared with the plain sum of the survivors'
 //! inputs, which is kept beside.
 //!
-//! **Memory.** Inputs are made from seeds when they are masked, and each masked vector is added as it comes, so at any
-//! moment there is one vector per thread, the server's sum, and the plain sum. The states of all clients are in this
-//! process too: they grow with N·k, not with the vector.
+//! **Memory.** Inputs are made from seeds when they are masked, and masked vectors are added as they come, short ones a
+//! few together, so at any moment there is one client's vector per thread, the server's sum, the plain sum, and the two
+//! vectors that the unit of an addition is measured with. The states of all clients are in this process too: they grow
+//! with N·k, not with the vector. A share that is dealt lies in memory once, for its sharer, the server and its holder.
 //!
 //! This crate reads no clock and knows no encoding; the caller brings both as [`Instruments`].
 
