@@ -70,7 +70,14 @@ impl UnmaskClient {
     pub fn unmask(self, message: &SignaturesMessage) -> Result<UnmaskMessage, Error> {
         let Self { site, roster, binding, survivors, own_seed_share, held } = self;
         check_signatures(&site, &roster, &survivors, &binding, message)?;
-        let (mut seeds, mut masking_keys) = (Vec::new(), Vec::new());
+        let (members, arrived) =
+            held.iter(&roster).fold((0_usize, 0_usize), |(members, arrived), (name, _)| {
+                let arrives = usize::from(survivors.contains(name));
+                (members.saturating_add(1), arrived.saturating_add(arrives))
+            });
+        // As long as they get: lists that grow leave shares behind in memory.
+        let mut seeds = Vec::with_capacity(arrived.saturating_add(1));
+        let mut masking_keys = Vec::with_capacity(members.saturating_sub(arrived));
         for (name, shares) in held.iter(&roster) {
             let arrived = survivors.contains(name);
             if arrived {
