@@ -59,7 +59,7 @@ impl fmt::Debug for Commitment {
 /// A share and the nonce that opens its commitment. Secret until it is revealed; zeroized on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Opening {
-    pub(crate) share: Share,
+    share: Share,
     nonce: Zeroizing<[u8; 32]>,
 }
 

@@ -54,8 +54,10 @@ fn row_04_attack_with_a_roster_full_of_colluders() {
             // They break the rules: both shares that they hold.
             let position = server.roster.share_position("site 0", name).unwrap();
             let (_, held) = colluder.held.iter(&colluder.roster).find(|(of, _)| *of == "site 0").unwrap();
-            let opened =
-                |kind| held.open(&colluder.site, &colluder.roster, "site 0", kind).map(|found| found.share);
+            let opened = |kind| {
+                held.open(&colluder.site, &colluder.roster, "site 0", kind)
+                    .map(|found| found.reveal().share())
+            };
             seeds.push((position, opened(ShareKind::Seed)?));
             keys.push((position, opened(ShareKind::MaskingKey)?));
         }
