@@ -24,7 +24,8 @@ could take, from unit costs that are measured in the same run:
   client  (k + 1) mask streams + 2k ECDH + 2 sharings + k seals, and N signature checks with --security malicious
   server  N additions + a stream for each survivor + a stream and an ECDH for each pair of a dropped client and a
           surviving neighbour + a reconstruction for each secret
-A mask stream is AES-128-CTR of the vector's bytes alone. Messages are handed over in memory; their bytes are those of
+A mask stream is AES-128-CTR of the vector's bytes alone; an addition reads its vector from memory, where it came in. The
+server's own signature checks are not in its floor. Messages are handed over in memory; their bytes are those of
 their CBOR encoding, whose time is not measured. The peak memory is the process's: it holds the states of all clients,
 one vector for each thread, the server's sum, and the plain sum that the result is compared with.";
 
